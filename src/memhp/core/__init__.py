@@ -1,0 +1,1 @@
+"""The vocabulary of memory hotplug: frozen values, without I/O and without a clock."""

@@ -1,0 +1,49 @@
+"""The narrow door: all that the rest of memhp knows of any machine."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from memhp.core.census import BlockCensus
+from memhp.core.events import StepProgress
+from memhp.core.geometry import BlockId
+from memhp.core.outcome import Outcome
+from memhp.core.plan import Step
+from memhp.core.snapshot import Snapshot, Want
+from memhp.core.words import Ability
+
+Tell = Callable[[StepProgress], None]
+"""Takes the progress of a step while it runs."""
+
+
+class Machine(Protocol):
+    """A machine that can be looked at and changed, one step at a time.
+
+    Everything may raise ``MachineError``; what the kernel refuses is an
+    outcome and never an exception.
+    """
+
+    @property
+    def name(self) -> str:
+        """The address under which a person opened it; steps carry it."""
+
+    @property
+    def identity(self) -> str:
+        """What a journal is bound to; another after every restart."""
+
+    @property
+    def can(self) -> frozenset[Ability]:
+        """What ``apply`` may be asked for."""
+
+    def snapshot(self, want: Want = Want.ALL) -> Snapshot:
+        """Read the parts asked for, and no others."""
+
+    def census(self, blocks: Sequence[BlockId]) -> Mapping[BlockId, BlockCensus]:
+        """Count the kinds of page in each block; raises ``NoSuchObject``."""
+
+    def apply(self, step: Step, *, until: float | None, tell: Tell) -> Outcome:
+        """Carry out one step and read back what came of it.
+
+        Checks ``step.expect`` just before and answers ``Refused`` where the
+        target has changed. ``until`` is a deadline in seconds of the
+        machine's monotonic clock; ``None`` waits for as long as it takes.
+        """

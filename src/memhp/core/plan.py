@@ -1,0 +1,116 @@
+"""Steps, what each expects of its target, and the plan that they make."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from memhp.core.geometry import BlockId, NodeId
+from memhp.core.request import Request
+from memhp.core.snapshot import Device, MemoryBlock
+from memhp.core.targets import format_size
+from memhp.core.words import BlockState, OnlineType, ZoneType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectBlock:
+    """How a block must stand just before its step."""
+
+    block: BlockId
+    state: BlockState
+    zone: ZoneType | None
+
+    def __str__(self) -> str:
+        zone = "" if self.zone is None else f", {self.zone}"
+        return f"memory{self.block}: {self.state}{zone}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectDevice:
+    """How a device must stand just before its step."""
+
+    device: str
+    present: bool
+
+    def __str__(self) -> str:
+        return f"{self.device}: {'present' if self.present else 'absent'}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnlineBlock:
+    """Write ``online_type`` to the block's ``state``."""
+
+    block: BlockId
+    online_type: OnlineType
+
+    def __str__(self) -> str:
+        return f"{self.online_type} memory{self.block}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfflineBlock:
+    """Write ``offline`` to the block's ``state``."""
+
+    block: BlockId
+
+    def __str__(self) -> str:
+        return f"offline memory{self.block}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddDevice:
+    """Hot-add a device: one that waits in a slot, or a new one of ``size_bytes``."""
+
+    device: str
+    size_bytes: int | None = None
+    node: NodeId | None = None
+
+    def __str__(self) -> str:
+        size = "" if self.size_bytes is None else f" of {format_size(self.size_bytes)}"
+        return f"add {self.device}{size}" + ("" if self.node is None else f" to node{self.node}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveDevice:
+    """Ask for a device's eject and take the verdict."""
+
+    device: str
+
+    def __str__(self) -> str:
+        return f"remove {self.device}"
+
+
+Action = OnlineBlock | OfflineBlock | AddDevice | RemoveDevice
+Expectation = ExpectBlock | ExpectDevice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One call to one machine."""
+
+    machine: str
+    action: Action
+    expect: Expectation | None = None
+
+    def __str__(self) -> str:
+        return str(self.action)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What will be done, in order, and what it rests on.
+
+    ``marks`` holds one mark a machine, over its identity and the objects that
+    the plan touches; ``execute`` refuses a plan whose mark no longer fits.
+    """
+
+    request: Request
+    marks: Mapping[str, str]
+    steps: tuple[Step, ...]
+
+
+def mark_of(identity: str, objects: Iterable[MemoryBlock | Device]) -> str:
+    """Sum up the structure of what a plan touches; page counts are no part of it."""
+    digest = hashlib.sha256(identity.encode())
+    for item in objects:
+        digest.update(repr(item).encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,138 @@
+"""What a machine looked like at one moment, or the part of it that was asked for."""
+
+from dataclasses import dataclass
+from enum import Flag, auto
+
+from memhp.core.geometry import BlockId, NodeId, Pfn
+from memhp.core.ranges import PhysRange
+from memhp.core.words import (
+    BlockState,
+    DeviceKind,
+    MemmapOnMemory,
+    OnlinePolicy,
+    OnlineType,
+    ZoneType,
+)
+
+
+class Want(Flag):
+    """The parts of a snapshot; a machine reads no more than these."""
+
+    BLOCKS = auto()
+    ZONES = auto()
+    NODES = auto()
+    DEVICES = auto()
+    IOMEM = auto()
+    POLICY = auto()
+    ALL = BLOCKS | ZONES | NODES | DEVICES | IOMEM | POLICY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryBlock:
+    """One ``memoryN`` directory of sysfs, as it stood at one moment.
+
+    ``zone`` is the zone that manages the block: ``None`` when it is offline or
+    spans several zones (the kernel then prints ``none`` in ``valid_zones``).
+    ``valid_zones`` are the words of that file, the zone that plain ``online``
+    would choose first. ``nodes`` may be none, or several for boot memory.
+    """
+
+    block: BlockId
+    state: BlockState
+    zone: ZoneType | None
+    nodes: tuple[NodeId, ...]
+    valid_zones: tuple[str, ...]
+    device: str | None = None
+
+    @property
+    def node(self) -> NodeId | None:
+        """The node the kernel accounts the block to: the last that registered it."""
+        return self.nodes[-1] if self.nodes else None
+
+    @property
+    def can_be_tried(self) -> bool:
+        """Whether the kernel would even look at its pages.
+
+        A block that spans zones is refused by ``memory_block_offline()``
+        before any page is isolated.
+        """
+        return self.state is BlockState.ONLINE and self.zone is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZoneInfo:
+    """A zone of a node, as in ``/proc/zoneinfo``; counts are pages."""
+
+    node: NodeId
+    zone: ZoneType
+    start_pfn: Pfn
+    spanned: int
+    present: int
+    managed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeInfo:
+    """A NUMA node that is online; ``distances`` are to each online node, in order."""
+
+    node: NodeId
+    has_memory: bool
+    has_normal_memory: bool
+    has_cpu: bool
+    distances: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """A thing that is added or removed whole, and the memory that it gives.
+
+    ``ranges`` are the addresses that the kernel took from it: none while the
+    slot is empty or where the kernel rejected the memory. ``size_bytes`` is
+    what the device itself offers.
+    """
+
+    name: str
+    kind: DeviceKind
+    size_bytes: int
+    node: NodeId | None
+    present: bool
+    ranges: tuple[PhysRange, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IomemEntry:
+    """One line of ``/proc/iomem``; ``depth`` counts its indentation."""
+
+    range: PhysRange
+    name: str
+    depth: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What memory that comes will meet."""
+
+    auto_online_blocks: OnlineType | None = None
+    online_policy: OnlinePolicy | None = None
+    auto_movable_ratio: int | None = None
+    auto_movable_numa_aware: bool | None = None
+    memmap_on_memory: MemmapOnMemory | None = None
+    movable_node: bool = False
+    hotadd_memory_treat_as_movable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """One reading of a machine. What was not in ``want`` is empty."""
+
+    machine: str
+    identity: str
+    want: Want
+    block_size_bytes: int
+    blocks: tuple[MemoryBlock, ...] = ()
+    zones: tuple[ZoneInfo, ...] = ()
+    nodes: tuple[NodeInfo, ...] = ()
+    devices: tuple[Device, ...] = ()
+    iomem: tuple[IomemEntry, ...] = ()
+    command_line: str = ""
+    policy: Policy = Policy()

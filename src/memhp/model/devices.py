@@ -1,0 +1,54 @@
+"""The state of memory devices: DIMMs behind ACPI, and virtio-mem."""
+
+from dataclasses import dataclass, field
+
+from memhp.core.geometry import NodeId
+from memhp.core.ranges import PhysRange
+
+
+@dataclass(slots=True, kw_only=True)
+class DimmSlot:
+    """A DIMM behind an ACPI memory device (``PNP0C80``).
+
+    ``present``: the firmware says that it is there. ``enabled``: the kernel
+    took its memory. ``group`` is its memory group while it is enabled.
+    """
+
+    name: str
+    index: int
+    size_bytes: int
+    node: NodeId
+    start: int | None = None
+    present: bool = False
+    enabled: bool = False
+    group: int | None = None
+
+    @property
+    def acpi_name(self) -> str:
+        """The name under ``/sys/bus/acpi/devices``."""
+        return f"PNP0C80:{self.index:02x}"
+
+    @property
+    def range(self) -> PhysRange:
+        """Its addresses, once it has some."""
+        if self.start is None:
+            raise ValueError(f"{self.name} has no address yet")
+        return PhysRange.at(self.start, self.size_bytes)
+
+
+@dataclass(slots=True, kw_only=True)
+class VirtioMemDevice:
+    """A virtio-mem device as its driver sees it.
+
+    ``plugged`` maps a Linux block to a bit a sub-block; a block that the
+    driver has added has an entry, empty or not.
+    """
+
+    name: str
+    index: int
+    region: PhysRange
+    node: NodeId
+    device_block_bytes: int
+    requested_bytes: int = 0
+    group: int | None = None
+    plugged: dict[int, int] = field(default_factory=dict)

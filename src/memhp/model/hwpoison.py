@@ -1,0 +1,59 @@
+"""Poisoned pages: ``hard_offline_page`` and ``soft_offline_page``.
+
+Source: ``memory_failure()``, ``soft_offline_page()``.
+
+Model: what a page holds is not known down here, so a page of an online block
+counts as free or movable unless the kernel's own pages fill its block.
+"""
+
+import errno
+
+from memhp.core.geometry import PAGE_SHIFT
+from memhp.core.words import BlockState
+from memhp.model.kernel import Kernel
+from memhp.model.steps import EHWPOISON, KernelRefusal
+from memhp.model.tree.entries import word
+
+
+def hard_offline_page(kernel: Kernel, written: str) -> None:
+    """Poison the page at a physical address (``memory_failure()``)."""
+    pfn = _pfn(written)
+    if not _is_online(kernel, pfn):
+        raise KernelRefusal(errno.ENXIO, f"page frame {pfn:#x} is not online")
+    if pfn in kernel.poisoned:
+        raise KernelRefusal(EHWPOISON, f"page frame {pfn:#x} is poisoned already")
+    _poison(kernel, pfn)
+
+
+def soft_offline_page(kernel: Kernel, written: str) -> None:
+    """Take a page out of use without harm to who uses it (``soft_offline_page()``)."""
+    pfn = _pfn(written)
+    block = kernel.blocks.get(pfn // kernel.pages_per_block)
+    if block is None:
+        raise KernelRefusal(errno.ENXIO, f"there is no page frame {pfn:#x}")
+    if block.state is BlockState.OFFLINE:
+        raise KernelRefusal(errno.EIO, f"page frame {pfn:#x} is not online")
+    if pfn not in kernel.poisoned:
+        _poison(kernel, pfn)
+
+
+def _poison(kernel: Kernel, pfn: int) -> None:
+    kernel.poisoned.add(pfn)
+    kernel.poison_counter += 1
+    kernel.printk(f"Memory failure: {pfn:#x}: recovery action for free buddy page: Recovered")
+
+
+def _is_online(kernel: Kernel, pfn: int) -> bool:
+    block = kernel.blocks.get(pfn // kernel.pages_per_block)
+    return block is not None and block.state is not BlockState.OFFLINE
+
+
+def _pfn(written: str) -> int:
+    """``kstrtoull(…, 0, …)`` of a physical address, as a page frame number."""
+    try:
+        address = int(word(written).removeprefix("+"), 0)
+    except ValueError:
+        raise KernelRefusal(errno.EINVAL, f"'{word(written)}' is no address") from None
+    if not 0 <= address < 1 << 64:
+        raise KernelRefusal(errno.EINVAL, f"'{word(written)}' is no address")
+    return address >> PAGE_SHIFT

@@ -1,0 +1,155 @@
+"""The modelled kernel's whole state, and what is asked of it everywhere."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from memhp.core.command_line import CommandLine
+from memhp.core.geometry import NodeId, bytes_of, pages_of
+from memhp.core.ranges import PhysRange
+from memhp.core.words import (
+    BlockState,
+    MemmapOnMemory,
+    OnlinePolicy,
+    OnlineType,
+    ZoneType,
+)
+from memhp.model.blocks import Block, MemoryGroup
+from memhp.model.devices import DimmSlot, VirtioMemDevice
+from memhp.model.firmware import Firmware
+from memhp.model.iomem import ResourceTree
+from memhp.model.memblock import Region
+from memhp.model.page_tables import PageTables
+from memhp.model.profile import Profile
+from memhp.model.runs import RunMap
+from memhp.model.uevents import Uevent
+from memhp.model.zones import Zone
+
+BOOT_ZONES = (ZoneType.DMA, ZoneType.DMA32, ZoneType.NORMAL, ZoneType.MOVABLE)
+
+
+@dataclass(slots=True, kw_only=True)
+class Settings:
+    """What can be written while the kernel runs, and what holds until it stops."""
+
+    auto_online: OnlineType
+    online_policy: OnlinePolicy
+    auto_movable_ratio: int
+    auto_movable_numa_aware: bool
+    memmap_on_memory: MemmapOnMemory
+    movable_node: bool
+    treat_as_movable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposals:
+    """Things proposed for Linux that no released kernel has; off unless asked for."""
+
+    movablecore_acpi: bool = False
+    hotadd_memory_treat_as_movable: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Kernel:
+    """A kernel that runs on the modelled machine.
+
+    ``hosted`` counts, by block, the pages of the kernel itself, which make a
+    block in a kernel zone impossible to take offline while ``own_pages_block``
+    is set; ``unmovable`` names the blocks in which a description or a
+    recording says that something cannot move. ``poisoned`` holds page frames.
+    """
+
+    profile: Profile
+    firmware: Firmware
+    line: CommandLine
+    proposals: Proposals
+    settings: Settings
+    block_size_bytes: int
+    max_pfn: int
+    regions: tuple[Region, ...]
+    possible_nodes: tuple[NodeId, ...]
+    online_nodes: set[NodeId]
+    zones: dict[tuple[NodeId, ZoneType], Zone] = field(default_factory=dict)
+    blocks: RunMap[Block] = field(default_factory=RunMap)
+    groups: dict[int, MemoryGroup] = field(default_factory=dict)
+    slots: dict[str, DimmSlot] = field(default_factory=dict)
+    virtio_mem: dict[str, VirtioMemDevice] = field(default_factory=dict)
+    iomem: ResourceTree = field(default_factory=ResourceTree)
+    page_tables: PageTables = field(default_factory=PageTables)
+    hosted: RunMap[int] = field(default_factory=RunMap)
+    own_pages_block: bool = True
+    unmovable: dict[int, str] = field(default_factory=dict)
+    poisoned: set[int] = field(default_factory=set)
+    poison_counter: int = 0
+    notifier_errors: dict[str, int] = field(default_factory=dict)
+    running: bool = False
+    hotplug_lock: bool = False
+    next_group: int = 0
+    seqnum: int = 0
+    uevents: list[Uevent] = field(default_factory=list)
+    log: list[str] = field(default_factory=list)
+
+    @property
+    def pages_per_block(self) -> int:
+        return pages_of(self.block_size_bytes)
+
+    def zone(self, node: NodeId, zone: ZoneType) -> Zone:
+        """The zone of a node; an empty one where nothing was ever in it."""
+        return self.zones.setdefault((node, zone), Zone(node=node, zone=zone))
+
+    def node_zones(self, node: NodeId) -> Iterator[Zone]:
+        """The zones of a node in the order of ``pgdat->node_zones``."""
+        return (self.zone(node, zone) for zone in BOOT_ZONES)
+
+    def populated_zones(self) -> Iterator[Zone]:
+        """Every zone that has a present page."""
+        return (zone for zone in self.zones.values() if zone.populated)
+
+    def node_present(self, node: NodeId, *, kernel_only: bool = False) -> int:
+        """Count a node's present pages, in all zones or in those of the kernel."""
+        return sum(
+            zone.present
+            for zone in self.node_zones(node)
+            if zone.zone.holds_kernel_memory or not kernel_only
+        )
+
+    def node_spanned(self, node: NodeId) -> bool:
+        """Tell whether any zone of the node spans a page (``node_spanned_pages()``)."""
+        return any(zone.spanned for zone in self.node_zones(node))
+
+    def block_range(self, block: int) -> PhysRange:
+        """The addresses of a block."""
+        return PhysRange.at(block * self.block_size_bytes, self.block_size_bytes)
+
+    def block_pfn(self, block: int) -> int:
+        """The first page frame of a block."""
+        return block * self.pages_per_block
+
+    def blocks_of(self, wanted: PhysRange) -> range:
+        """The block numbers that a range touches."""
+        return wanted.blocks_touched(self.block_size_bytes)
+
+    def online_blocks(self) -> int:
+        """Count the blocks that are online."""
+        return sum(
+            run.end - run.start for run in self.blocks if run.value.state is BlockState.ONLINE
+        )
+
+    def poisoned_in(self, block: int) -> list[int]:
+        """The poisoned page frames in a block, ascending."""
+        start = self.block_pfn(block)
+        return sorted(pfn for pfn in self.poisoned if start <= pfn < start + self.pages_per_block)
+
+    def printk(self, text: str) -> None:
+        """Write a line to the kernel's log."""
+        self.log.append(text)
+
+    def uevent(self, action: str, devpath: str, subsystem: str) -> None:
+        """Send a uevent (``kobject_uevent()``)."""
+        self.seqnum += 1
+        self.uevents.append(
+            Uevent(action=action, devpath=devpath, subsystem=subsystem, seqnum=self.seqnum)
+        )
+
+    def mem_total_bytes(self) -> int:
+        """``MemTotal``: every page that the allocator manages."""
+        return bytes_of(sum(zone.managed for zone in self.zones.values()))

@@ -1,0 +1,107 @@
+"""Taking a memory block offline.
+
+Source: ``device_offline()``, ``memory_subsys_offline()``,
+``memory_block_offline()``, ``offline_pages()``.
+"""
+
+import errno
+from dataclasses import replace
+
+from memhp.core.words import BlockState, ZoneType
+from memhp.model.blocks import Block
+from memhp.model.kernel import Kernel
+from memhp.model.notifiers import GOING_OFFLINE, ask_notifiers
+from memhp.model.steps import KernelRefusal, Pause, Signal, Steps
+from memhp.model.virtio_mem_hooks import ask_virtio_mem_offline, unplugged_pages
+from memhp.model.zones import Zone
+
+
+def device_offline(kernel: Kernel, number: int) -> Steps[bool]:
+    """Take a block offline; false where it is offline already (then nothing is done).
+
+    Raises ``KernelRefusal``, and then the block is online as before, in its
+    zone, and a stored online type is still stored.
+    """
+    block = kernel.blocks.get(number)
+    if block is None:
+        raise KernelRefusal(errno.ENOENT, f"there is no memory{number}")
+    if block.state is BlockState.OFFLINE:
+        return False
+    if block.zone is None:
+        raise KernelRefusal(errno.EINVAL, "multizone range")
+    going = replace(block, state=BlockState.GOING_OFFLINE)
+    kernel.blocks.fill(number, number + 1, going)
+    try:
+        yield from _offline_pages(kernel, number, block)
+    except BaseException:
+        kernel.blocks.fill(number, number + 1, block)
+        raise
+    _go_offline(kernel, number, block)
+    kernel.uevent("offline", f"/devices/system/memory/memory{number}", "memory")
+    return True
+
+
+def what_cannot_move(kernel: Kernel, number: int, block: Block) -> str | None:
+    """Say what in the block ``has_unmovable_pages()`` would stop at, if anything.
+
+    ZONE_MOVABLE holds nothing of the kernel's but what booting left there.
+    """
+    reason = kernel.unmovable.get(number)
+    if reason is not None:
+        return reason
+    own = kernel.hosted.get(number) or 0
+    if own and kernel.own_pages_block:
+        if block.zone is not ZoneType.MOVABLE or block.early:
+            return f"{own} pages of the kernel"
+    return None
+
+
+def _offline_pages(kernel: Kernel, number: int, block: Block) -> Steps[None]:
+    """Everything that may refuse, in the kernel's order."""
+    if kernel.iomem.ram_pages(kernel.block_range(number)) != kernel.pages_per_block:
+        raise KernelRefusal(errno.EINVAL, "memory holes")
+    obstacle = what_cannot_move(kernel, number, block)
+    if obstacle is not None:
+        raise KernelRefusal(errno.EBUSY, f"failure to isolate range: {obstacle}")
+    try:
+        yield Pause.GOING_OFFLINE
+        ask_notifiers(kernel, GOING_OFFLINE)
+        ask_virtio_mem_offline(kernel, number)
+        yield Pause.MIGRATING
+    except Signal:
+        raise KernelRefusal(errno.EINTR, "signal backoff") from None
+
+
+def _go_offline(kernel: Kernel, number: int, block: Block) -> None:
+    """Take the block's pages from the allocator and its zone."""
+    if block.zone is None:
+        raise AssertionError("a block without a zone cannot have come here")
+    zone = kernel.zone(block.node, block.zone)
+    nr_pages = kernel.pages_per_block
+    zone.present -= nr_pages
+    if block.early:
+        zone.present_early -= nr_pages
+    zone.managed -= _managed_in(kernel, number, block)
+    if block.group is not None:
+        kernel.groups[block.group].account(block.zone, -nr_pages)
+    _leave_zone(kernel, number, block, zone)
+    kernel.blocks.fill(
+        number, number + 1, replace(block, state=BlockState.OFFLINE, zone=None)
+    )
+
+
+def _managed_in(kernel: Kernel, number: int, block: Block) -> int:
+    """How many of the block's pages the allocator had."""
+    boot_pages = (kernel.hosted.get(number) or 0) if block.early else 0
+    own = min(boot_pages, kernel.pages_per_block)
+    return kernel.pages_per_block - block.altmap_pages - unplugged_pages(kernel, number) - own
+
+
+def _leave_zone(kernel: Kernel, number: int, block: Block, zone: Zone) -> None:
+    """Unlink the pages and narrow the span; the block's own memory map leaves last."""
+    start = kernel.block_pfn(number)
+    end = start + kernel.pages_per_block
+    zone.linked.clear(start, end)
+    zone.shrink(start + block.altmap_pages, end)
+    if block.altmap_pages:
+        zone.shrink(start, start + block.altmap_pages)

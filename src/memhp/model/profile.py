@@ -1,0 +1,102 @@
+"""Kernels that the model can be: what each one has, by name.
+
+Code asks for a feature and never compares versions.
+"""
+
+from dataclasses import dataclass
+
+from memhp.core.words import OnlineType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """One kernel's features.
+
+    ``recorded`` tells whether real recordings judge the profile; the others
+    are built from reports.
+    """
+
+    name: str
+    release: str
+    recorded: bool
+    auto_online: OnlineType
+    hot_remove: bool = True
+    online_words: frozenset[OnlineType] = frozenset(OnlineType)
+    movable_must_be_adjacent: bool = False
+    valid_zones_file: bool = True
+    auto_online_file: bool = True
+    module_parameters: bool = True
+    memmap_force: bool = False
+    memmap_of_several_blocks: bool = False
+    crash_hotplug: bool = False
+    memory_failure: bool = True
+    poison_stops_online: bool = False
+    mirror_needs_a_mirrored_range: bool = False
+    managed_without_driver_pages: bool = False
+
+
+_BEFORE_ZONE_WORDS = frozenset({OnlineType.OFFLINE, OnlineType.ONLINE})
+
+PROFILES: dict[str, Profile] = {
+    profile.name: profile
+    for profile in (
+        Profile(
+            name="6.12",
+            release="6.12.117+deb12-cloud-amd64",
+            recorded=True,
+            auto_online=OnlineType.ONLINE,
+            memmap_force=True,
+            memmap_of_several_blocks=True,
+            crash_hotplug=True,
+            poison_stops_online=True,
+            mirror_needs_a_mirrored_range=True,
+            managed_without_driver_pages=True,
+        ),
+        Profile(
+            name="6.1",
+            release="6.1.0-56-cloud-amd64",
+            recorded=True,
+            auto_online=OnlineType.OFFLINE,
+            memory_failure=False,
+        ),
+        # The three below are from reports, not recorded.
+        Profile(
+            name="3.9",
+            release="3.9.0",
+            recorded=False,
+            auto_online=OnlineType.OFFLINE,
+            movable_must_be_adjacent=True,
+            valid_zones_file=False,
+            auto_online_file=False,
+            module_parameters=False,
+        ),
+        Profile(
+            name="3.8",
+            release="3.8.0",
+            recorded=False,
+            auto_online=OnlineType.OFFLINE,
+            hot_remove=False,
+            movable_must_be_adjacent=True,
+            valid_zones_file=False,
+            auto_online_file=False,
+            module_parameters=False,
+        ),
+        Profile(
+            name="3.2",
+            release="3.2.0",
+            recorded=False,
+            auto_online=OnlineType.OFFLINE,
+            hot_remove=False,
+            online_words=_BEFORE_ZONE_WORDS,
+            valid_zones_file=False,
+            auto_online_file=False,
+            module_parameters=False,
+        ),
+    )
+}
+
+
+def profile_of(release: str) -> Profile | None:
+    """Find the profile for what ``uname -r`` prints: the same first two numbers."""
+    series = ".".join(release.split(".")[:2]).split("-")[0].split("+")[0]
+    return PROFILES.get(series)

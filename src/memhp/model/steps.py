@@ -1,0 +1,68 @@
+"""Changes as generators: they stop wherever the kernel may sleep or be signalled.
+
+A change that is *stepped* lets readers, and other writers, in between; the
+plain call runs it to its end. Invariants hold at every stop. ``Signal`` thrown
+in at a stop ends the change as ``-EINTR`` does where the kernel looks at
+pending signals; elsewhere the kernel does not look, and neither does the model.
+"""
+
+import errno
+import os
+from collections.abc import Generator
+from enum import StrEnum
+from typing import Final, TypeVar
+
+T = TypeVar("T")
+EHWPOISON: Final = 133
+"""Linux's errno for a poisoned page; Python's ``errno`` does not know it."""
+_NAMES = errno.errorcode | {EHWPOISON: "EHWPOISON"}
+
+
+class Pause(StrEnum):
+    """Why a change has stopped."""
+
+    LOCK = "waiting for device_hotplug_lock"
+    GOING_ONLINE = "notifiers hear MEM_GOING_ONLINE"
+    GOING_OFFLINE = "notifiers hear MEM_GOING_OFFLINE"
+    MIGRATING = "pages are being migrated"
+    BETWEEN_BLOCKS = "one block is done and the next comes"
+
+
+Steps = Generator[Pause, None, T]
+
+
+class Signal(Exception):  # noqa: N818 - a signal, not an error of ours
+    """A signal for the task that makes the change."""
+
+
+class WouldBlock(Exception):  # noqa: N818
+    """A plain call would wait for ever: a stepped change holds the lock."""
+
+
+class KernelRefusal(OSError):
+    """The kernel's no: an errno, and the reason in the kernel's own terms."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(code, reason)
+        self.reason = reason
+
+    @property
+    def errno_name(self) -> str:
+        """The errno as the headers spell it: ``EBUSY``."""
+        return _NAMES[self.errno or 0]
+
+    def __str__(self) -> str:
+        return f"{self.reason} [{self.errno_name}: {os.strerror(self.errno or 0)}]"
+
+
+def run(steps: Steps[T]) -> T:
+    """Run a change to its end; raises ``WouldBlock`` where it would wait for another."""
+    while True:
+        try:
+            pause = next(steps)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        if pause is Pause.LOCK:
+            steps.close()
+            raise WouldBlock

@@ -1,0 +1,1 @@
+"""Recordings of real kernels: reading them, predicting them, comparing."""

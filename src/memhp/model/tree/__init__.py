@@ -1,0 +1,1 @@
+"""The modelled kernel's sysfs, procfs and debugfs."""
