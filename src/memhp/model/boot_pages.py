@@ -4,13 +4,19 @@
 ``movable_node`` from just above the kernel image up and never on a node that
 is to be movable.
 
-Model: the memory map of each node's pages, the kernel image and the first MiB
-are counted; what drivers take while they start is put down as one share.
+The amounts were read off the recordings of real kernels: besides the memory
+map, the kernel image and the first MiB, a node loses about 110 pages, the
+highest about 500, and the highest below 4 GiB the 64 MiB of the bounce buffer
+(``swiotlb_init()``), which a machine has that could ever reach beyond 4 GiB.
+
+Model: what drivers take later, while they start, is not counted.
 """
 
 from collections.abc import Iterator
+from typing import Final
 
 from memhp.core.geometry import (
+    GIB,
     MIB,
     PAGE_SIZE_BYTES,
     PAGES_PER_SECTION,
@@ -19,11 +25,16 @@ from memhp.core.geometry import (
 )
 from memhp.core.ranges import PhysRange
 from memhp.model.kernel import Kernel
+from memhp.model.memblock import Region
 from memhp.model.page_tables import MEMMAP_PAGES_PER_SECTION
 from memhp.model.runs import RangeSet
 
-_STARTUP_SHARE = 128
-"""One page in so many goes to drivers and caches while they start (under 1 %)."""
+_NODE_PAGES: Final = 110
+"""``NODE_DATA`` and what else a node needs to start."""
+_HIGHEST_NODE_PAGES: Final = 500
+"""The same for the highest node, where early page tables lie as well."""
+_BOUNCE_PAGES: Final = pages_of(64 * MIB)
+_FOUR_GIB_PFN: Final = pages_of(4 * GIB)
 
 
 def reserve_boot_pages(kernel: Kernel) -> None:
@@ -32,6 +43,7 @@ def reserve_boot_pages(kernel: Kernel) -> None:
     _reserve_fixed(kernel, taken)
     for node in sorted({region.node for region in kernel.regions}):
         _reserve_memmap(kernel, node, taken)
+    _reserve_bounce_buffer(kernel, taken)
     for start, end, _ in taken:
         for zone in list(kernel.populated_zones()):
             zone.managed -= zone.linked.count(max(start, zone.start_pfn), min(end, zone.end_pfn))
@@ -63,7 +75,7 @@ def _reserve_memmap(kernel: Kernel, node: NodeId, taken: RangeSet) -> None:
             region.start_pfn // PAGES_PER_SECTION, -(-region.end_pfn // PAGES_PER_SECTION)
         )
     wanted = sections.total * MEMMAP_PAGES_PER_SECTION
-    wanted += sum(region.nr_pages for region in own) // _STARTUP_SHARE
+    wanted += _HIGHEST_NODE_PAGES if own[-1] is kernel.regions[-1] else _NODE_PAGES
     home = None
     for low, high in _free_from_the_top(kernel, node, taken):
         start = max(low, high - wanted)
@@ -77,22 +89,45 @@ def _reserve_memmap(kernel: Kernel, node: NodeId, taken: RangeSet) -> None:
             kernel.page_tables.memmap_home.fill(run.start, run.end, home)
 
 
+def _reserve_bounce_buffer(kernel: Kernel, taken: RangeSet) -> None:
+    """Place the bounce buffer as high below 4 GiB as there is room."""
+    windows = [affinity.range.end for affinity in kernel.firmware.affinities]
+    if pages_of(max([0, *windows])) <= _FOUR_GIB_PFN >= kernel.max_pfn:
+        return
+    for region in reversed(kernel.regions):
+        if region.start_pfn >= _FOUR_GIB_PFN or _avoided(kernel, region):
+            continue
+        for low, high in _gaps(kernel, region, taken):
+            top = min(high, _FOUR_GIB_PFN)
+            if top - low >= _BOUNCE_PAGES:
+                taken.add(top - _BOUNCE_PAGES, top)
+                return
+
+
+def _avoided(kernel: Kernel, region: Region) -> bool:
+    """Whether early allocations keep off a range, because it is to be movable."""
+    return region.hotpluggable and kernel.settings.movable_node
+
+
 def _free_from_the_top(
     kernel: Kernel, node: NodeId, taken: RangeSet
 ) -> Iterator[tuple[int, int]]:
     """Free ranges in the order in which ``memblock_alloc_try_nid()`` would use them."""
-    usable = [
-        region
-        for region in kernel.regions
-        if not (region.hotpluggable and kernel.settings.movable_node)
-    ]
+    usable = [region for region in kernel.regions if not _avoided(kernel, region)]
     own = [region for region in usable if region.node == node]
     others = [region for region in usable if region.node != node]
     for region in (*reversed(own), *reversed(others)):
-        free = RangeSet([(region.start_pfn, region.end_pfn, True)])
-        for run in taken:
-            free.clear(run.start, run.end)
-        yield from sorted(((run.start, run.end) for run in free), reverse=True)
+        yield from _gaps(kernel, region, taken)
+
+
+def _gaps(kernel: Kernel, region: Region, taken: RangeSet) -> Iterator[tuple[int, int]]:
+    """What is free in a range while booting, from the top; the initrd lies there until later."""
+    free = RangeSet([(region.start_pfn, region.end_pfn, True)])
+    for run in taken:
+        free.clear(run.start, run.end)
+    for part in kernel.firmware.ramdisk:
+        free.clear(pages_of(part.start), pages_of(part.end + PAGE_SIZE_BYTES - 1))
+    yield from sorted(((run.start, run.end) for run in free), reverse=True)
 
 
 def _host(kernel: Kernel, taken: RangeSet) -> None:

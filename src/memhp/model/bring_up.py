@@ -1,9 +1,10 @@
 """Devices that the kernel finds when the rest of it has started."""
 
 from memhp.model.acpi_memory import plug_in
-from memhp.model.devices import DimmSlot, VirtioMemDevice
+from memhp.model.devices import DimmSlot
 from memhp.model.kernel import Kernel
 from memhp.model.steps import Steps, run
+from memhp.model.virtio_mem import probe
 
 
 def bring_up_devices(kernel: Kernel) -> None:
@@ -25,11 +26,4 @@ def _bring_up(kernel: Kernel) -> Steps[None]:
             yield from plug_in(kernel, slot)
     kernel.running = True
     for index, device in enumerate(kernel.firmware.virtio_mem):
-        kernel.virtio_mem[device.name] = VirtioMemDevice(
-            name=device.name,
-            index=index,
-            region=device.range,
-            node=device.node,
-            device_block_bytes=device.device_block_bytes,
-            requested_bytes=device.requested_bytes,
-        )
+        yield from probe(kernel, device, index)

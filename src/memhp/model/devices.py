@@ -40,15 +40,26 @@ class DimmSlot:
 class VirtioMemDevice:
     """A virtio-mem device as its driver sees it.
 
-    ``plugged`` maps a Linux block to a bit a sub-block; a block that the
-    driver has added has an entry, empty or not.
+    ``plugged`` holds a bit a sub-block for every Linux block that the driver
+    ever used, by block number; ``next_block`` is the first that it never used.
+    What state a block is in follows from the block itself. ``working`` is set
+    while the driver serves a request, ``retry`` when it should go on.
     """
 
     name: str
     index: int
     region: PhysRange
     node: NodeId
-    device_block_bytes: int
+    sub_block_bytes: int
+    big_block_bytes: int
+    next_block: int
     requested_bytes: int = 0
     group: int | None = None
     plugged: dict[int, int] = field(default_factory=dict)
+    working: bool = False
+    retry: bool = False
+
+    @property
+    def plugged_bytes(self) -> int:
+        """What the device reports as its size."""
+        return sum(bits.bit_count() for bits in self.plugged.values()) * self.sub_block_bytes

@@ -63,7 +63,8 @@ class Firmware:
 
     ``kernel_ranges`` are where the boot loader put the kernel and its initrd;
     ``acpi_override`` is where the kernel itself puts an SRAT replaced from the
-    initrd. ``hotplug_window`` is the address space for memory that comes later.
+    initrd. ``hotplug_window`` is the address space for memory that comes later;
+    ``nr_slots`` are all DIMM slots, ``None`` where nobody has counted them.
     """
 
     memory_map: tuple[MapEntry, ...]
@@ -73,6 +74,7 @@ class Firmware:
     ramdisk: tuple[PhysRange, ...] = ()
     acpi_override: PhysRange | None = None
     dimms: tuple[Dimm, ...] = ()
+    nr_slots: int | None = None
     virtio_mem: tuple[VirtioMem, ...] = ()
     distances: tuple[tuple[int, ...], ...] = ()
     hypervisor: bool = True

@@ -53,8 +53,8 @@ class Kernel:
     """A kernel that runs on the modelled machine.
 
     ``hosted`` counts, by block, the pages of the kernel itself, which make a
-    block in a kernel zone impossible to take offline while ``own_pages_block``
-    is set; ``unmovable`` names the blocks in which a description or a
+    block impossible to take offline (one in a kernel zone only while
+    ``own_pages_block`` is set); ``unmovable`` names the blocks in which a description or a
     recording says that something cannot move. ``poisoned`` holds page frames.
     """
 

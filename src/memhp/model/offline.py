@@ -12,7 +12,7 @@ from memhp.model.blocks import Block
 from memhp.model.kernel import Kernel
 from memhp.model.notifiers import GOING_OFFLINE, ask_notifiers
 from memhp.model.steps import KernelRefusal, Pause, Signal, Steps
-from memhp.model.virtio_mem_hooks import ask_virtio_mem_offline, unplugged_pages
+from memhp.model.virtio_mem_hooks import unplugged_pages
 from memhp.model.zones import Zone
 
 
@@ -44,15 +44,16 @@ def device_offline(kernel: Kernel, number: int) -> Steps[bool]:
 def what_cannot_move(kernel: Kernel, number: int, block: Block) -> str | None:
     """Say what in the block ``has_unmovable_pages()`` would stop at, if anything.
 
-    ZONE_MOVABLE holds nothing of the kernel's but what booting left there.
+    ZONE_MOVABLE holds nothing of the kernel's but what booting left there, by
+    ``kernelcore=``: a reserved page is unmovable in any zone.
     """
     reason = kernel.unmovable.get(number)
     if reason is not None:
         return reason
     own = kernel.hosted.get(number) or 0
-    if own and kernel.own_pages_block:
-        if block.zone is not ZoneType.MOVABLE or block.early:
-            return f"{own} pages of the kernel"
+    reserved = block.early and block.zone is ZoneType.MOVABLE
+    if own and (reserved or (kernel.own_pages_block and block.zone is not ZoneType.MOVABLE)):
+        return f"{own} pages of the kernel"
     return None
 
 
@@ -66,7 +67,6 @@ def _offline_pages(kernel: Kernel, number: int, block: Block) -> Steps[None]:
     try:
         yield Pause.GOING_OFFLINE
         ask_notifiers(kernel, GOING_OFFLINE)
-        ask_virtio_mem_offline(kernel, number)
         yield Pause.MIGRATING
     except Signal:
         raise KernelRefusal(errno.EINTR, "signal backoff") from None

@@ -12,7 +12,7 @@ from memhp.model.blocks import Block
 from memhp.model.kernel import Kernel
 from memhp.model.notifiers import GOING_ONLINE, ask_notifiers
 from memhp.model.steps import EHWPOISON, KernelRefusal, Pause, Steps
-from memhp.model.virtio_mem_hooks import ask_virtio_mem_online, unplugged_pages
+from memhp.model.virtio_mem_hooks import after_online, unplugged_pages
 from memhp.model.zone_choice import zone_for
 from memhp.model.zones import Zone
 
@@ -33,6 +33,7 @@ def device_online(kernel: Kernel, number: int) -> Steps[bool]:
         disarm(kernel, number)
         raise
     kernel.uevent("online", f"/devices/system/memory/memory{number}", "memory")
+    after_online(kernel, number)
     return True
 
 
@@ -57,7 +58,6 @@ def _memory_block_online(kernel: Kernel, number: int, block: Block) -> Steps[Non
     try:
         yield Pause.GOING_ONLINE
         ask_notifiers(kernel, GOING_ONLINE)
-        ask_virtio_mem_online(kernel, number, zone.zone)
     except KernelRefusal:
         _unspan(zone, start, nr_pages, block.altmap_pages)
         raise

@@ -32,7 +32,7 @@ class Profile:
     memory_failure: bool = True
     poison_stops_online: bool = False
     mirror_needs_a_mirrored_range: bool = False
-    managed_without_driver_pages: bool = False
+    virtio_mem_retries_removal: bool = False
 
 
 _BEFORE_ZONE_WORDS = frozenset({OnlineType.OFFLINE, OnlineType.ONLINE})
@@ -50,7 +50,7 @@ PROFILES: dict[str, Profile] = {
             crash_hotplug=True,
             poison_stops_online=True,
             mirror_needs_a_mirrored_range=True,
-            managed_without_driver_pages=True,
+            virtio_mem_retries_removal=True,
         ),
         Profile(
             name="6.1",

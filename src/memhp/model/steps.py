@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 T = TypeVar("T")
 EHWPOISON: Final = 133
 """Linux's errno for a poisoned page; Python's ``errno`` does not know it."""
-_NAMES = errno.errorcode | {EHWPOISON: "EHWPOISON"}
+_NAMES: dict[int, str] = {**errno.errorcode, EHWPOISON: "EHWPOISON"}
 
 
 class Pause(StrEnum):
@@ -49,7 +49,7 @@ class KernelRefusal(OSError):
     @property
     def errno_name(self) -> str:
         """The errno as the headers spell it: ``EBUSY``."""
-        return _NAMES[self.errno or 0]
+        return _NAMES.get(self.errno or 0, f"errno {self.errno}")
 
     def __str__(self) -> str:
         return f"{self.reason} [{self.errno_name}: {os.strerror(self.errno or 0)}]"

@@ -34,6 +34,7 @@ Json = dict[str, Any]
 _MEMORY = "/sys/devices/system/memory"
 _PARAMETERS = "/sys/module/memory_hotplug/parameters"
 _LISTED_BLOCK = f"{_MEMORY}/memory1"
+_BUSY = "EBUSY"
 _HINTED = "what a recording says a kernel zone held"
 
 
@@ -195,7 +196,7 @@ def _write(kernel: Kernel, step: Write) -> Json:
         number = block_number(path.removeprefix(f"{_MEMORY}/").partition("/")[0])
         if number is not None and _is_online_in_kernel_zone(kernel, number):
             trial = copy.deepcopy(kernel)
-            if _errno_of(trial, path, step.value) is None:
+            if _errno_of(trial, path, step.value) != _BUSY:
                 kernel.unmovable[number] = _HINTED
     refused = _errno_of(kernel, path, step.value)
     kernel.unmovable.clear()

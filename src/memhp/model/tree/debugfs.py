@@ -31,6 +31,5 @@ def _store(kernel: Kernel, event: str, written: str) -> None:
         error = int(word(written), 0)
     except ValueError:
         raise KernelRefusal(errno.EINVAL, f"'{word(written)}' is no number") from None
-    if not -_MAX_ERRNO <= error <= 0:
-        raise KernelRefusal(errno.EINVAL, f"{error} is no negative errno")
-    kernel.notifier_errors[event] = error
+    # What is no negative errno is made one, and no error is said.
+    kernel.notifier_errors[event] = max(-_MAX_ERRNO, min(0, error))

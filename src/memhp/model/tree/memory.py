@@ -16,6 +16,7 @@ from memhp.model.offline import device_offline
 from memhp.model.online import arm, device_online
 from memhp.model.steps import KernelRefusal, Steps
 from memhp.model.tree.entries import Directory, Entry, File, Link, at_once, text, word
+from memhp.model.virtio_mem import work_off
 from memhp.model.zone_choice import valid_zones
 
 
@@ -114,6 +115,7 @@ def _store_state(kernel: Kernel, number: int, written: str) -> Steps[None]:
             changed = yield from device_online(kernel, number)
     finally:
         kernel.hotplug_lock = False
+    yield from work_off(kernel)
     if not changed:
         raise KernelRefusal(errno.EINVAL, f"memory{number} is {_shown(wanted)} already")
 
@@ -131,6 +133,7 @@ def _store_online(kernel: Kernel, number: int, written: str) -> Steps[None]:
             yield from device_offline(kernel, number)
     finally:
         kernel.hotplug_lock = False
+    yield from work_off(kernel)
 
 
 def _store_auto_online(kernel: Kernel, written: str) -> None:

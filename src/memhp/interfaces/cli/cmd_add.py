@@ -1,0 +1,59 @@
+"""Hot-add memory: a device that waits in its slot, or a new one of some size.
+
+Whether the new blocks come online by themselves, and in which zone, is the
+machine's policy (auto_online_blocks).
+
+  memhp add dimm2 -M model:server
+  memhp add 4G --node 1 -M model:server
+"""
+
+from argparse import ArgumentParser, Namespace
+
+from memhp.core.errors import ArgumentError
+from memhp.core.geometry import NodeId
+from memhp.core.request import Add
+from memhp.core.targets import Amount, DeviceTarget, NodeTarget, parse_target
+from memhp.core.words import ExitCode
+from memhp.interfaces.cli.carry_out import carry_out
+from memhp.interfaces.cli.options import add_json_option, add_machine_option, machine_of
+from memhp.operations.plan_physical import WANT, plan_add
+
+SUMMARY = "hot-add a memory device"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Describe the command's arguments and options."""
+    parser.add_argument("what", metavar="DEVICE|SIZE", help="a waiting device, or a size as 4G")
+    parser.add_argument("--node", metavar="N", help="the node of a new device (0)")
+    add_machine_option(parser)
+    add_json_option(parser)
+
+
+def run(args: Namespace) -> ExitCode:
+    """Plan from a fresh snapshot and carry it out."""
+    request = _request(args)
+    machine = machine_of(args)
+    return carry_out(plan_add(request, machine.snapshot(WANT)), machine, args)
+
+
+def _request(args: Namespace) -> Add:
+    node = None if args.node is None else _node(args.node)
+    match parse_target(args.what):
+        case Amount(size_bytes=size_bytes):
+            return Add(size_bytes=size_bytes, node=node)
+        case DeviceTarget(name=name) if node is None:
+            return Add(device=name)
+        case DeviceTarget():
+            raise ArgumentError(
+                text="--node", problem="is for a new device", advice="leave it out here"
+            )
+    raise ArgumentError(
+        text=args.what, problem="cannot be added", advice="give a device or a size, as 4G"
+    )
+
+
+def _node(word: str) -> NodeId:
+    target = parse_target(word if word.startswith("node") else f"node{word}")
+    if isinstance(target, NodeTarget):
+        return target.node
+    raise ArgumentError(text=word, problem="is no node", advice="give its number, as 1")

@@ -1,0 +1,44 @@
+"""The commands, in the order in which help shows them.
+
+A command is a module with ``SUMMARY``, ``add_arguments(parser)`` and
+``run(args) -> ExitCode``. Only the module of the command that is asked for is
+imported, so that ``memhp ls`` starts fast.
+"""
+
+from importlib import import_module
+from typing import Protocol, cast
+
+from memhp.core.words import ExitCode
+
+if False:  # for type checkers alone: argparse is imported where a parser is built
+    from argparse import ArgumentParser, Namespace
+
+
+class Command(Protocol):
+    """What a command's module offers."""
+
+    SUMMARY: str
+
+    def add_arguments(self, parser: "ArgumentParser") -> None:
+        """Describe the command's arguments and options."""
+
+    def run(self, args: "Namespace") -> ExitCode:
+        """Do it; results to stdout, everything else to stderr."""
+
+
+NAMES = (
+    "online",
+    "offline",
+    "add",
+    "remove",
+    "model",
+    "trace",
+    "completion",
+    "man",
+)
+_MODULES = {name: f"memhp.interfaces.cli.cmd_{name}" for name in NAMES}
+
+
+def command(name: str) -> Command:
+    """Import one command; raises ``KeyError`` for a name that is none."""
+    return cast("Command", import_module(_MODULES[name]))

@@ -1,0 +1,38 @@
+"""Options that several commands share."""
+
+import os
+from argparse import ArgumentParser, Namespace
+
+from memhp.core.errors import ArgumentError
+from memhp.core.machine import Machine
+from memhp.machines.open import open_machine
+
+MACHINE_VARIABLE = "MEMHP_MACHINE"
+
+
+def add_machine_option(parser: ArgumentParser) -> None:
+    """Add ``-M``: which machine the command is about."""
+    parser.add_argument(
+        "-M",
+        "--machine",
+        metavar="ADDRESS",
+        default=os.environ.get(MACHINE_VARIABLE),
+        help="the machine: linux: (this host), linux:/saved/tree, model:NAME or "
+        f"model:FILE.machine (default: ${MACHINE_VARIABLE})",
+    )
+
+
+def add_json_option(parser: ArgumentParser) -> None:
+    """Add ``--json``: the same values for a program to read."""
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def machine_of(args: Namespace) -> Machine:
+    """Open the machine that was named; raises ``MachineError`` or ``ArgumentError``."""
+    if args.machine is None:
+        raise ArgumentError(
+            text="-M",
+            problem="is missing",
+            advice=f"name a machine, as in '-M model:server', or set {MACHINE_VARIABLE}",
+        )
+    return open_machine(args.machine)

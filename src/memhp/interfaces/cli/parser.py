@@ -1,0 +1,57 @@
+"""The parser: built for one command, or for all where help or the man page needs it."""
+
+import argparse
+from collections.abc import Iterable
+from typing import NoReturn
+
+from memhp import __version__
+from memhp.interfaces.cli.commands import NAMES, command
+
+DESCRIPTION = "Memory hotplug for Linux: on this host, on QEMU/KVM guests, and on a model."
+EPILOG = """\
+targets:
+  memory32  32-39  32,35        memory blocks (a bare number is always a block)
+  4G  512MiB                    a size
+  0x100000000-0x13fffffff       addresses, both ends included
+  node1                         a node
+  dimm0  PNP0C80:03             a device, by the name the machine gives it
+
+exit codes:
+  0 done   1 refused, nothing changed   2 wrong words   3 no such machine, or
+  it cannot be read   4 changed since the plan   5 locked by another writer
+  6 outcome unknown   8 recordings differ   64 partly done   130 interrupted
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are one sentence and exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with the words, and where to read on."""
+        self.exit(2, f"memhp: {message}; see '{self.prog} --help'\n")
+
+
+def build_parser(names: Iterable[str] = NAMES) -> Parser:
+    """Build the parser with these commands."""
+    parser = Parser(
+        prog="memhp",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"memhp {__version__}")
+    commands = parser.add_subparsers(
+        title="commands", dest="command", metavar="COMMAND", parser_class=Parser
+    )
+    for name in names:
+        module = command(name)
+        sub = commands.add_parser(
+            name,
+            help=module.SUMMARY,
+            description=(module.__doc__ or "").strip(),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        module.add_arguments(sub)
+    return parser

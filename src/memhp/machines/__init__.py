@@ -1,0 +1,1 @@
+"""Drivers: each kind of machine behind the same door."""

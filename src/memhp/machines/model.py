@@ -1,0 +1,203 @@
+"""The modelled kernel behind the door that every machine has."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol, TypeVar
+
+from memhp.core.census import BlockCensus, PageKind
+from memhp.core.errors import NoSuchObject
+from memhp.core.events import StepProgress
+from memhp.core.geometry import BlockId
+from memhp.core.machine import Tell
+from memhp.core.outcome import Done, Outcome, Refused
+from memhp.core.plan import (
+    AddDevice,
+    ExpectBlock,
+    ExpectDevice,
+    OfflineBlock,
+    OnlineBlock,
+    RemoveDevice,
+    Step,
+)
+from memhp.core.snapshot import Device, MemoryBlock, Snapshot, Want
+from memhp.core.words import Ability, BlockState, ZoneType
+from memhp.model.acpi_memory import Verdict, eject, plug_in
+from memhp.model.devices import DimmSlot
+from memhp.model.hardware import give_address, new_dimm
+from memhp.model.kernel import Kernel
+from memhp.model.steps import KernelRefusal, Pause, Steps, WouldBlock
+from memhp.model.take_snapshot import devices, one_block, take_snapshot
+from memhp.model.tree.tree import Tree
+
+T = TypeVar("T")
+_MEMORY = "/sys/devices/system/memory"
+
+
+class KernelSource(Protocol):
+    """Where a modelled kernel is kept: in memory, or in a state file."""
+
+    @property
+    def identity(self) -> str:
+        """The machine's identity, another after every boot."""
+
+    def load(self) -> Kernel:
+        """A kernel to look at."""
+
+    def change(self, what: str) -> AbstractContextManager[Kernel]:
+        """A kernel to change; kept when the block ends, dropped when it raises."""
+
+
+class ModelMachine:
+    """A modelled machine. Its steps never wait: what would block forever is refused."""
+
+    can = frozenset(
+        {
+            Ability.ONLINE,
+            Ability.OFFLINE,
+            Ability.ADD_DEVICE,
+            Ability.REMOVE_DEVICE,
+            Ability.CENSUS,
+        }
+    )
+
+    def __init__(self, name: str, source: KernelSource) -> None:
+        self.name = name
+        self._source = source
+
+    @property
+    def identity(self) -> str:
+        return self._source.identity
+
+    def snapshot(self, want: Want = Want.ALL) -> Snapshot:
+        return take_snapshot(
+            self._source.load(), machine=self.name, identity=self.identity, want=want
+        )
+
+    def census(self, blocks: Sequence[BlockId]) -> Mapping[BlockId, BlockCensus]:
+        """Count by what the model knows down here: its own pages, and holes."""
+        kernel = self._source.load()
+        return {number: self._census_of(kernel, number) for number in blocks}
+
+    def apply(self, step: Step, *, until: float | None, tell: Tell) -> Outcome:
+        try:
+            with self._source.change(str(step)) as kernel:
+                changed = _what_changed(kernel, step)
+                if changed is not None:
+                    return changed
+                return _apply(kernel, step, tell)
+        except KernelRefusal as refusal:
+            return Refused(reason=refusal.reason, errno_name=refusal.errno_name)
+        except WouldBlock:
+            return Refused(reason="another change of this machine is under way")
+
+    def tree(self) -> Tree:
+        """The machine's files, to look at."""
+        return Tree(self._source.load())
+
+    def _census_of(self, kernel: Kernel, number: BlockId) -> BlockCensus:
+        block = kernel.blocks.get(number)
+        if block is None:
+            raise NoSuchObject(
+                machine=self.name, name=f"memory{number}", advice="see 'memhp ls' for its blocks"
+            )
+        nr_pages = kernel.pages_per_block
+        if block.state is BlockState.OFFLINE:
+            return BlockCensus(block=number, pages={PageKind.FREE: nr_pages})
+        present = kernel.iomem.ram_pages(kernel.block_range(number))
+        poisoned = len(kernel.poisoned_in(number))
+        own = (kernel.hosted.get(number) or 0) + block.altmap_pages
+        own = min(own + (number in kernel.unmovable), present - poisoned)
+        pages = {
+            PageKind.UNMOVABLE: own,
+            PageKind.HOLE: nr_pages - present,
+            PageKind.POISONED: poisoned,
+            PageKind.UNKNOWN: present - own - poisoned,
+        }
+        return BlockCensus(block=number, pages={kind: n for kind, n in pages.items() if n})
+
+
+def _what_changed(kernel: Kernel, step: Step) -> Refused | None:
+    """Hold the target against what the step expects of it, just before it."""
+    match step.expect:
+        case ExpectBlock(block=number, state=state, zone=zone):
+            now = one_block(kernel, number)
+            if now is None or (now.state, now.zone) != (state, zone):
+                return Refused(reason=f"expected {step.expect}, found {_shown(number, now)}")
+        case ExpectDevice(device=name, present=present):
+            found = next((d for d in devices(kernel) if d.name == name), None)
+            if found is None or found.present != present:
+                return Refused(reason=f"expected {step.expect}, found {_shown_device(name, found)}")
+        case None:
+            pass
+    return None
+
+
+def _shown(number: int, block: MemoryBlock | None) -> str:
+    if block is None:
+        return f"no memory{number}"
+    return str(ExpectBlock(block=block.block, state=block.state, zone=block.zone))
+
+
+def _shown_device(name: str, device: Device | None) -> str:
+    return f"no {name}" if device is None else str(ExpectDevice(device=name, present=device.present))
+
+
+def _apply(kernel: Kernel, step: Step, tell: Tell) -> Outcome:
+    match step.action:
+        case OnlineBlock(block=number, online_type=word):
+            _run(Tree(kernel).write_steps(f"{_MEMORY}/memory{number}/state", word), step, tell)
+            return Done(note=f"in {_zone_of(kernel, number)}")
+        case OfflineBlock(block=number):
+            _run(Tree(kernel).write_steps(f"{_MEMORY}/memory{number}/state", "offline"), step, tell)
+            return Done()
+        case AddDevice():
+            return _added(kernel, step, step.action, tell)
+        case RemoveDevice(device=name):
+            verdict = _run(eject(kernel, kernel.slots[name]), step, tell)
+            return _of_verdict(verdict, "removed")
+
+
+def _added(kernel: Kernel, step: Step, action: AddDevice, tell: Tell) -> Outcome:
+    slot = _slot(kernel, action)
+    verdict = _run(plug_in(kernel, slot), step, tell)
+    if verdict.refusal is not None and action.size_bytes is not None:
+        # A module that the kernel would not take is pulled out again.
+        del kernel.slots[slot.name]
+    elif verdict.refusal is not None:
+        slot.present = False
+    return _of_verdict(verdict, f"at {slot.range}")
+
+
+def _slot(kernel: Kernel, action: AddDevice) -> DimmSlot:
+    if action.size_bytes is not None and action.node is not None:
+        return new_dimm(kernel, action.device, action.size_bytes, action.node)
+    slot = kernel.slots[action.device]
+    give_address(kernel, slot)
+    return slot
+
+
+def _of_verdict(verdict: Verdict, note: str) -> Outcome:
+    if verdict.refusal is None:
+        return Done(note=note)
+    return Refused(reason=verdict.refusal.reason, errno_name=verdict.refusal.errno_name)
+
+
+def _zone_of(kernel: Kernel, number: int) -> ZoneType | None:
+    block = kernel.blocks.get(number)
+    return None if block is None else block.zone
+
+
+def _run(steps: Steps[T], step: Step, tell: Tell) -> T:
+    """Run a change to its end and tell of every stop on the way."""
+    stops = 0
+    while True:
+        try:
+            pause = next(steps)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        if pause is Pause.LOCK:
+            steps.close()
+            raise WouldBlock
+        stops += 1
+        tell(StepProgress(step=step, done=stops, total=None, unit=pause.value))

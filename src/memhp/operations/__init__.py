@@ -1,0 +1,1 @@
+"""Requests become plans, plans are carried out: the only loops of memhp."""

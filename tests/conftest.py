@@ -1,0 +1,19 @@
+"""What holds for every test: nothing may change the machine that it runs on."""
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "memhp", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.register_profile("ci", parent=settings.get_profile("memhp"), derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "memhp")
+
+
+@pytest.fixture(autouse=True)
+def no_live_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set the guard for each test, whatever the one before it did."""
+    monkeypatch.setenv("MEMHP_NO_LIVE_WRITES", "1")
+    monkeypatch.delenv("MEMHP_MACHINE", raising=False)
