@@ -63,11 +63,10 @@ def _at_import(tree: ast.Module) -> Iterator[ast.stmt]:
 
 def violations(root: Path) -> list[str]:
     """Every import that goes upward, or from one interface to another."""
-    found = []
+    found: list[str] = []
     for name, targets in imports(root, lazy=True).items():
-        for target in sorted(targets):
-            if not _may(name, target):
-                found.append(f"{name} imports {target}")
+        upward = (target for target in sorted(targets) if not _may(name, target))
+        found.extend(f"{name} imports {target}" for target in upward)
     return found
 
 

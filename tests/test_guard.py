@@ -49,6 +49,6 @@ def test_a_state_file_cannot_even_be_opened_for_writing() -> None:
     options = mount_options("/sys/devices/system/memory")
     assert options is not None
     assert "ro" in options
-    with pytest.raises(OSError) as refused:
+    with pytest.raises(OSError, match="Read-only") as refused:
         os.close(os.open(file, os.O_WRONLY))
     assert refused.value.errno == errno.EROFS

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from layers import circle, violations
 
 SOURCE = Path(__file__).parents[1] / "src"

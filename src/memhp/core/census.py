@@ -30,5 +30,3 @@ class BlockCensus:
     def nr_pages(self) -> int:
         """All pages of the block, whatever their kind."""
         return sum(self.pages.values())
-
-

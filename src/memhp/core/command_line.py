@@ -69,7 +69,7 @@ def parse_command_line(text: str, *, memmap_force: bool = True) -> CommandLine:
         if name == "hugepagesz":
             huge_size_bytes = (_memparse(value or "") or (0, ""))[0] or huge_size_bytes
             continue
-        changed = _take(line, name, value, huge_size_bytes, memmap_force)
+        changed = _take(line, name, value, huge_size_bytes, memmap_force=memmap_force)
         if changed is None:
             shown = name if value is None else f"{name}={value}"
             changed = replace(line, ignored=(*line.ignored, shown))
@@ -91,7 +91,7 @@ def _parameters(text: str) -> Iterator[tuple[str, str | None]]:
 
 
 def _take(
-    line: CommandLine, name: str, value: str | None, huge: int, memmap_force: bool
+    line: CommandLine, name: str, value: str | None, huge: int, *, memmap_force: bool
 ) -> CommandLine | None:
     """Apply one parameter; ``None`` where the kernel would ignore its value."""
     match name:
@@ -109,7 +109,7 @@ def _take(
         case "hugepages":
             return _hugepages(line, value, huge)
         case _ if name.startswith("memory_hotplug."):
-            return _module_parameter(line, name.partition(".")[2], value, memmap_force)
+            return _module_parameter(line, name.partition(".")[2], value, memmap_force=memmap_force)
     return line
 
 
@@ -173,7 +173,7 @@ def _hugepages(line: CommandLine, value: str | None, size_bytes: int) -> Command
 
 
 def _module_parameter(
-    line: CommandLine, name: str, value: str | None, memmap_force: bool
+    line: CommandLine, name: str, value: str | None, *, memmap_force: bool
 ) -> CommandLine | None:
     match name:
         case "online_policy":
@@ -186,12 +186,12 @@ def _module_parameter(
             aware = True if value is None else parse_bool(value)
             return None if aware is None else replace(line, auto_movable_numa_aware=aware)
         case "memmap_on_memory":
-            mode = _memmap_mode(value, memmap_force)
+            mode = _memmap_mode(value, memmap_force=memmap_force)
             return None if mode is None else replace(line, memmap_on_memory=mode)
     return line
 
 
-def _memmap_mode(value: str | None, memmap_force: bool) -> MemmapOnMemory | None:
+def _memmap_mode(value: str | None, *, memmap_force: bool) -> MemmapOnMemory | None:
     """6.12 takes ``force`` and wants a value; 6.1 is a plain bool parameter."""
     if value is None:
         return None if memmap_force else MemmapOnMemory.ON
@@ -218,7 +218,7 @@ def parse_uint(text: str) -> int | None:
     word = text.removesuffix("\n").removeprefix("+")
     try:
         if word.lower().startswith("0x"):
-            number = int(word[2:], 16) if word[2:].isalnum() else -1
+            number = int(word, 16) if word[2:].isalnum() else -1
         elif not word.isdigit():
             return None
         else:

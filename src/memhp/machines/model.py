@@ -43,8 +43,15 @@ class KernelSource(Protocol):
     def load(self) -> Kernel:
         """A kernel to look at."""
 
+    @property
+    def lasts(self) -> bool:
+        """Whether the next command finds what this one did."""
+
     def change(self, what: str) -> AbstractContextManager[Kernel]:
-        """A kernel to change; kept when the block ends, dropped when it raises."""
+        """A kernel to change; kept when the block ends or the kernel refuses."""
+
+    def came_of_it(self, outcome: str) -> None:
+        """Tell, inside ``change``, what came of it, for the log."""
 
 
 class ModelMachine:
@@ -78,21 +85,35 @@ class ModelMachine:
         kernel = self._source.load()
         return {number: self._census_of(kernel, number) for number in blocks}
 
-    def apply(self, step: Step, *, until: float | None, tell: Tell) -> Outcome:
+    def apply(self, step: Step, *, until: float | None, tell: Tell) -> Outcome:  # noqa: ARG002
+        """Carry out one step; the model never waits, so a deadline is never reached."""
         try:
             with self._source.change(str(step)) as kernel:
-                changed = _what_changed(kernel, step)
-                if changed is not None:
-                    return changed
-                return _apply(kernel, step, tell)
+                _check_expectation(kernel, step)
+                outcome = _apply(kernel, step, tell)
+                if isinstance(outcome, Refused):
+                    self._source.came_of_it(f"refused: {outcome.words}")
+                return outcome
+        except _NotAsExpected as changed:
+            return Refused(reason=str(changed))
         except KernelRefusal as refusal:
             return Refused(reason=refusal.reason, errno_name=refusal.errno_name)
         except WouldBlock:
             return Refused(reason="another change of this machine is under way")
 
+    @property
+    def lasts(self) -> bool:
+        """Whether the next command finds what this one did."""
+        return self._source.lasts
+
     def tree(self) -> Tree:
         """The machine's files, to look at."""
         return Tree(self._source.load())
+
+    def write_file(self, path: str, text: str) -> None:
+        """Write one of the machine's files, as a shell would; raises ``KernelRefusal``."""
+        with self._source.change(f"write '{text}' to {path}") as kernel:
+            Tree(kernel).write(path, text + "\n")
 
     def _census_of(self, kernel: Kernel, number: BlockId) -> BlockCensus:
         block = kernel.blocks.get(number)
@@ -116,20 +137,24 @@ class ModelMachine:
         return BlockCensus(block=number, pages={kind: n for kind, n in pages.items() if n})
 
 
-def _what_changed(kernel: Kernel, step: Step) -> Refused | None:
+class _NotAsExpected(Exception):
+    """The target is not as the step expects it; the machine stays untouched."""
+
+
+def _check_expectation(kernel: Kernel, step: Step) -> None:
     """Hold the target against what the step expects of it, just before it."""
     match step.expect:
         case ExpectBlock(block=number, state=state, zone=zone):
             now = one_block(kernel, number)
             if now is None or (now.state, now.zone) != (state, zone):
-                return Refused(reason=f"expected {step.expect}, found {_shown(number, now)}")
+                raise _NotAsExpected(f"expected {step.expect}, found {_shown(number, now)}")
         case ExpectDevice(device=name, present=present):
             found = next((d for d in devices(kernel) if d.name == name), None)
             if found is None or found.present != present:
-                return Refused(reason=f"expected {step.expect}, found {_shown_device(name, found)}")
+                shown = _shown_device(name, found)
+                raise _NotAsExpected(f"expected {step.expect}, found {shown}")
         case None:
             pass
-    return None
 
 
 def _shown(number: int, block: MemoryBlock | None) -> str:
@@ -139,7 +164,9 @@ def _shown(number: int, block: MemoryBlock | None) -> str:
 
 
 def _shown_device(name: str, device: Device | None) -> str:
-    return f"no {name}" if device is None else str(ExpectDevice(device=name, present=device.present))
+    return (
+        f"no {name}" if device is None else str(ExpectDevice(device=name, present=device.present))
+    )
 
 
 def _apply(kernel: Kernel, step: Step, tell: Tell) -> Outcome:

@@ -5,6 +5,7 @@ Source: ``free_area_init()``, ``zone_sizes_init()``, ``sparse_init()``,
 """
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Final
 
 from memhp.core.command_line import CommandLine
@@ -112,8 +113,7 @@ def _settings(line: CommandLine, profile: Profile, proposals: Proposals) -> Sett
         auto_movable_ratio=line.auto_movable_ratio,
         auto_movable_numa_aware=line.auto_movable_numa_aware,
         memmap_on_memory=line.memmap_on_memory,
-        movable_node=line.movable_node
-        or (line.movablecore_acpi and proposals.movablecore_acpi),
+        movable_node=line.movable_node or (line.movablecore_acpi and proposals.movablecore_acpi),
     )
 
 
@@ -149,7 +149,10 @@ def _make_zones(kernel: Kernel, node: NodeId, starts: Starts, *, mirrored: bool)
                 continue
             start, end = movable_start, min(node_end, limits[highest][1])
         else:
-            start, end = (min(max(pfn, limits[zone_type][0]), limits[zone_type][1]) for pfn in (node_start, node_end))
+            start, end = (
+                min(max(pfn, limits[zone_type][0]), limits[zone_type][1])
+                for pfn in (node_start, node_end)
+            )
             start, end = _cut_for_movable(start, end, movable_start, mirrored=mirrored)
         start, end = max(start, node_start), min(end, node_end)
         if start >= end:
@@ -250,7 +253,7 @@ def _make_blocks(kernel: Kernel) -> None:
         for zone in kernel.zones.values():
             borders |= {zone.start_pfn // per_block, (zone.end_pfn - 1) // per_block}
         edges = sorted({e for b in borders for e in (b, b + 1) if first <= e <= last})
-        for low, high in zip(edges, edges[1:], strict=False):
+        for low, high in pairwise(edges):
             kernel.blocks.fill(low, high, _boot_block(kernel, low))
 
 
@@ -295,7 +298,5 @@ def _owns(kernel: Kernel, node: NodeId, start: int, end: int) -> bool:
         return False
     inside = [r for r in kernel.regions if r.start_pfn < end and r.end_pfn > start]
     covered = sum(min(end, r.end_pfn) - max(start, r.start_pfn) for r in inside)
-    present = _present_sections(inside).count(
-        start // PAGES_PER_SECTION, end // PAGES_PER_SECTION
-    )
+    present = _present_sections(inside).count(start // PAGES_PER_SECTION, end // PAGES_PER_SECTION)
     return covered < present * PAGES_PER_SECTION

@@ -56,7 +56,9 @@ def _reserve_fixed(kernel: Kernel, taken: RangeSet) -> None:
     if kernel.firmware.acpi_override is not None:
         fixed.append(kernel.firmware.acpi_override)
     for entry in fixed:
-        _take_present(kernel, pages_of(entry.start), pages_of(entry.end + PAGE_SIZE_BYTES - 1), taken)
+        _take_present(
+            kernel, pages_of(entry.start), pages_of(entry.end + PAGE_SIZE_BYTES - 1), taken
+        )
 
 
 def _take_present(kernel: Kernel, start: int, end: int, taken: RangeSet) -> None:
@@ -71,9 +73,7 @@ def _reserve_memmap(kernel: Kernel, node: NodeId, taken: RangeSet) -> None:
     own = [region for region in kernel.regions if region.node == node]
     sections = RangeSet()
     for region in own:
-        sections.add(
-            region.start_pfn // PAGES_PER_SECTION, -(-region.end_pfn // PAGES_PER_SECTION)
-        )
+        sections.add(region.start_pfn // PAGES_PER_SECTION, -(-region.end_pfn // PAGES_PER_SECTION))
     wanted = sections.total * MEMMAP_PAGES_PER_SECTION
     wanted += _HIGHEST_NODE_PAGES if own[-1] is kernel.regions[-1] else _NODE_PAGES
     home = None
@@ -109,9 +109,7 @@ def _avoided(kernel: Kernel, region: Region) -> bool:
     return region.hotpluggable and kernel.settings.movable_node
 
 
-def _free_from_the_top(
-    kernel: Kernel, node: NodeId, taken: RangeSet
-) -> Iterator[tuple[int, int]]:
+def _free_from_the_top(kernel: Kernel, node: NodeId, taken: RangeSet) -> Iterator[tuple[int, int]]:
     """Free ranges in the order in which ``memblock_alloc_try_nid()`` would use them."""
     usable = [region for region in kernel.regions if not _avoided(kernel, region)]
     own = [region for region in usable if region.node == node]
@@ -140,9 +138,7 @@ def _host(kernel: Kernel, taken: RangeSet) -> None:
         for block in sorted({start // per_block, (end - 1) // per_block}):
             if not first <= block < last:
                 low, high = max(start, block * per_block), min(end, (block + 1) * per_block)
-                kernel.hosted.fill(
-                    block, block + 1, (kernel.hosted.get(block) or 0) + high - low
-                )
+                kernel.hosted.fill(block, block + 1, (kernel.hosted.get(block) or 0) + high - low)
 
 
 def _map_directly(kernel: Kernel) -> None:
@@ -153,4 +149,3 @@ def _map_directly(kernel: Kernel) -> None:
         low, high = -(-start // (2 * MIB)) * 2 * MIB, end // (2 * MIB) * 2 * MIB
         if low < high:
             kernel.page_tables.map_direct(PhysRange(start=low, end=high))
-

@@ -50,9 +50,6 @@ def add_memory(
     _request_region(kernel, added, name, depth)
     try:
         _check_alignment(kernel, added)
-        node = kernel.groups[group].node
-        if node not in kernel.possible_nodes:
-            raise KernelRefusal(errno.EINVAL, f"node {node} is not possible")
         _add_resource(kernel, added, group, memmap_on_memory=memmap_on_memory)
     except KernelRefusal:
         kernel.iomem.release(added)
@@ -127,10 +124,10 @@ def _check_alignment(kernel: Kernel, added: PhysRange) -> None:
         raise KernelRefusal(errno.EINVAL, "not aligned to the memory block size")
 
 
-def _add_resource(
-    kernel: Kernel, added: PhysRange, group: int, *, memmap_on_memory: bool
-) -> None:
+def _add_resource(kernel: Kernel, added: PhysRange, group: int, *, memmap_on_memory: bool) -> None:
     node = kernel.groups[group].node
+    if node not in kernel.possible_nodes:
+        raise KernelRefusal(errno.EINVAL, f"node {node} is not possible")
     numbers = kernel.blocks_of(added)
     if kernel.blocks.count(numbers.start, numbers.stop):
         raise KernelRefusal(errno.EEXIST, "a memory block is there already")

@@ -130,9 +130,9 @@ def _rooms(kernel: Kernel, zone: Zone) -> Iterator[tuple[int, int]]:
     low = zone.start_pfn // kernel.pages_per_block
     high = -(-zone.end_pfn // kernel.pages_per_block)
     for run in list(kernel.blocks.within(low, high)):
-        if run.value.zone is zone.zone and run.value.node == zone.node:
-            if run.value.state is BlockState.ONLINE:
-                yield from _rooms_in_run(kernel, run.start, run.end, run.value.altmap_pages)
+        mine = run.value.zone is zone.zone and run.value.node == zone.node
+        if mine and run.value.state is BlockState.ONLINE:
+            yield from _rooms_in_run(kernel, run.start, run.end, run.value.altmap_pages)
 
 
 def _rooms_in_run(

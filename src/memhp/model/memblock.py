@@ -74,9 +74,7 @@ def memory_regions(firmware: Firmware, line: CommandLine) -> tuple[Region, ...]:
     return tuple(_joined(pieces))
 
 
-def trusted_affinities(
-    firmware: Firmware, usable: Iterable[PhysRange]
-) -> tuple[Affinity, ...]:
+def trusted_affinities(firmware: Firmware, usable: Iterable[PhysRange]) -> tuple[Affinity, ...]:
     """The SRAT, or one node over everything where the SRAT leaves 1 MiB of RAM out.
 
     Source: ``numa_meminfo_cover_memory()``, ``dummy_numa_init()``.

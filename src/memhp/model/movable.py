@@ -69,9 +69,7 @@ def _required_kernelcore(regions: Sequence[Region], line: CommandLine) -> int | 
     return kernel
 
 
-def _spread(
-    regions: Sequence[Region], required: int, usable_start_pfn: int
-) -> dict[NodeId, int]:
+def _spread(regions: Sequence[Region], required: int, usable_start_pfn: int) -> dict[NodeId, int]:
     """Spread the kernel's pages over the nodes, in rounds, one node less each time."""
     nodes = sorted({region.node for region in regions})
     starts = dict.fromkeys(nodes, 0)

@@ -85,9 +85,7 @@ def _go_offline(kernel: Kernel, number: int, block: Block) -> None:
     if block.group is not None:
         kernel.groups[block.group].account(block.zone, -nr_pages)
     _leave_zone(kernel, number, block, zone)
-    kernel.blocks.fill(
-        number, number + 1, replace(block, state=BlockState.OFFLINE, zone=None)
-    )
+    kernel.blocks.fill(number, number + 1, replace(block, state=BlockState.OFFLINE, zone=None))
 
 
 def _managed_in(kernel: Kernel, number: int, block: Block) -> int:

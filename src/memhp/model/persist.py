@@ -10,9 +10,12 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, Final
 
-from memhp.model.codec import CodecError, Convert, decoder, encoder, field_types
+from memhp.core.geometry import NodeId
+from memhp.core.words import ZoneType
+from memhp.model.codec import Codec, CodecError, codec_of, field_types
 from memhp.model.kernel import Kernel
 from memhp.model.uevents import Uevent
+from memhp.model.zones import Zone
 
 PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     # Fixed when the kernel boots: written once.
@@ -45,20 +48,22 @@ FoldedUevent = list[Any]
 
 def encode_kernel(kernel: Kernel) -> dict[str, str]:
     """Write a kernel as text, part by part; the same state is always the same text."""
-    each = _encoders()
+    each = _codecs()
+    state = {name: getattr(kernel, name) for name in each} | {"zones": _zones_in_use(kernel)}
     return {
-        part: _dump({name: each[name](getattr(kernel, name)) for name in names})
+        part: _dump({name: each[name].encode(state[name]) for name in names})
         for part, names in PARTS.items()
     }
 
 
 def decode_kernel(parts: Mapping[str, str]) -> Kernel:
     """Read a kernel back; raises ``CodecError`` for anything that ``encode_kernel`` never wrote."""
-    each = _decoders()
+    each = _codecs()
     try:
         given: dict[str, Any] = {}
         for part in PARTS:
-            given |= {name: each[name](item) for name, item in json.loads(parts[part]).items()}
+            items = json.loads(parts[part]).items()
+            given |= {name: each[name].decode(item) for name, item in items}
         return Kernel(**given)
     except _DAMAGE as err:
         raise CodecError(f"the state is damaged ({type(err).__name__}: {err})") from err
@@ -96,28 +101,23 @@ def unfold_uevents(text: str) -> tuple[Uevent, ...]:
 
 
 def _continues(run: FoldedUevent, uevent: Uevent, stem: str, number: int) -> bool:
-    action, subsystem, run_stem, first, seqnum, count = run
-    return number >= 0 and [action, subsystem, run_stem, first + count, seqnum + count] == [
-        uevent.action,
-        uevent.subsystem,
-        stem,
-        number,
-        uevent.seqnum,
-    ]
+    *same, first, seqnum, count = run
+    follows = (number, uevent.seqnum) == (first + count, seqnum + count)
+    return number >= 0 and follows and same == [uevent.action, uevent.subsystem, stem]
+
+
+def _zones_in_use(kernel: Kernel) -> dict[tuple[NodeId, ZoneType], Zone]:
+    """The zones in order, without the empty ones that looking at a zone makes."""
+    zones = sorted(kernel.zones.values(), key=lambda zone: (zone.node, zone.zone.order))
+    in_use = (zone for zone in zones if zone != Zone(node=zone.node, zone=zone.zone))
+    return {(zone.node, zone.zone): zone for zone in in_use}
 
 
 @cache
-def _encoders() -> dict[str, Convert]:
-    return {name: encoder(kind) for name, kind in _state_fields().items()}
-
-
-@cache
-def _decoders() -> dict[str, Convert]:
-    return {name: decoder(kind) for name, kind in _state_fields().items()}
-
-
-def _state_fields() -> dict[str, Any]:
-    return {name: kind for name, kind in field_types(Kernel).items() if name not in HAPPENED}
+def _codecs() -> dict[str, Codec]:
+    """How each field of the state is written, by its name."""
+    kinds = field_types(Kernel).items()
+    return {name: codec_of(kind) for name, kind in kinds if name not in HAPPENED}
 
 
 def _dump(value: Any) -> str:

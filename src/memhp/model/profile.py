@@ -33,6 +33,9 @@ class Profile:
     poison_stops_online: bool = False
     mirror_needs_a_mirrored_range: bool = False
     virtio_mem_retries_removal: bool = False
+    movable_watermarks_apart: bool = False
+    zoneinfo_promo: bool = False
+    meminfo_unaccepted: bool = False
 
 
 _BEFORE_ZONE_WORDS = frozenset({OnlineType.OFFLINE, OnlineType.ONLINE})
@@ -51,6 +54,9 @@ PROFILES: dict[str, Profile] = {
             poison_stops_online=True,
             mirror_needs_a_mirrored_range=True,
             virtio_mem_retries_removal=True,
+            movable_watermarks_apart=True,
+            zoneinfo_promo=True,
+            meminfo_unaccepted=True,
         ),
         Profile(
             name="6.1",

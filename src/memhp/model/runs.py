@@ -108,7 +108,9 @@ class RunMap(Generic[V]):
             pieces.append((self._starts[low], min(start, self._ends[low]), self._values[low]))
         pieces.extend(new)
         if low < high and self._ends[high - 1] > end:
-            pieces.append((max(end, self._starts[high - 1]), self._ends[high - 1], self._values[high - 1]))
+            pieces.append(
+                (max(end, self._starts[high - 1]), self._ends[high - 1], self._values[high - 1])
+            )
         merged = _merged(pieces)
         self._starts[low:high] = [piece[0] for piece in merged]
         self._ends[low:high] = [piece[1] for piece in merged]
@@ -122,7 +124,7 @@ class RangeSet(RunMap[bool]):
 
     def add(self, start: int, end: int) -> None:
         """Take ``[start, end)`` in."""
-        self.fill(start, end, True)
+        self.fill(start, end, value=True)
 
 
 def _merged(pieces: list[tuple[int, int, V]]) -> list[tuple[int, int, V]]:

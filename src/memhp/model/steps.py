@@ -31,11 +31,11 @@ class Pause(StrEnum):
 Steps = Generator[Pause, None, T]
 
 
-class Signal(Exception):  # noqa: N818 - a signal, not an error of ours
+class Signal(Exception):
     """A signal for the task that makes the change."""
 
 
-class WouldBlock(Exception):  # noqa: N818
+class WouldBlock(Exception):
     """A plain call would wait for ever: a stepped change holds the lock."""
 
 

@@ -90,7 +90,9 @@ def _virtio_ranges(kernel: Kernel, numbers: list[int]) -> Iterator[PhysRange]:
 
 def _owners(kernel: Kernel) -> list[tuple[str, range]]:
     return [
-        (device.name, kernel.blocks_of(part)) for device in devices(kernel) for part in device.ranges
+        (device.name, kernel.blocks_of(part))
+        for device in devices(kernel)
+        for part in device.ranges
     ]
 
 

@@ -46,9 +46,7 @@ def probe(kernel: Kernel, found: VirtioMem, index: int) -> Steps[None]:
     device.group = register_group(
         kernel, MemoryGroup(node=found.node, unit_pages=pages_of(big_block))
     )
-    kernel.iomem.insert(
-        Resource(range=found.range, depth=0, name=f"virtio{index}", busy=False)
-    )
+    kernel.iomem.insert(Resource(range=found.range, depth=0, name=f"virtio{index}", busy=False))
     kernel.virtio_mem[device.name] = device
     if found.requested_bytes:
         yield from resize(kernel, device, found.requested_bytes)
@@ -150,9 +148,7 @@ def _unused_blocks(kernel: Kernel, device: VirtioMemDevice, per_unit: int) -> li
     return firsts + list(range(device.next_block, end - per_unit + 1, per_unit))
 
 
-def _add_unit(
-    kernel: Kernel, device: VirtioMemDevice, numbers: range, most: int
-) -> Steps[int]:
+def _add_unit(kernel: Kernel, device: VirtioMemDevice, numbers: range, most: int) -> Steps[int]:
     """Plug a block (or a big block) and add it to Linux; returns the sub-blocks taken."""
     before = device.plugged_bytes
     left = most

@@ -44,7 +44,6 @@ def could_add(kernel: Kernel, device: VirtioMemDevice, size_bytes: int) -> bool:
     offline = sum(
         kernel.block_size_bytes
         for number in device.plugged
-        if (block := kernel.blocks.get(number)) is not None
-        and block.state is BlockState.OFFLINE
+        if (block := kernel.blocks.get(number)) is not None and block.state is BlockState.OFFLINE
     )
     return offline + size_bytes <= offline_threshold(kernel, device)

@@ -35,10 +35,13 @@ def valid_zones(kernel: Kernel, number: int, block: Block) -> tuple[str, ...]:
     if block.state is BlockState.ONLINE:
         return (block.zone.value if block.zone is not None else "none",)
     default = zone_for(kernel, number, block, OnlineType.ONLINE)
-    words = (default, *(
-        zone_for(kernel, number, block, word)
-        for word in (OnlineType.ONLINE_KERNEL, OnlineType.ONLINE_MOVABLE)
-    ))
+    words = (
+        default,
+        *(
+            zone_for(kernel, number, block, word)
+            for word in (OnlineType.ONLINE_KERNEL, OnlineType.ONLINE_MOVABLE)
+        ),
+    )
     return tuple(word.value for index, word in enumerate(words) if index == 0 or word != default)
 
 
@@ -100,9 +103,7 @@ def _movable_in_unit(kernel: Kernel, start: int, unit_pages: int) -> tuple[int, 
     return done, True
 
 
-def _fits(
-    kernel: Kernel, node: NodeId | None, group: MemoryGroup | None, nr_pages: int
-) -> bool:
+def _fits(kernel: Kernel, node: NodeId | None, group: MemoryGroup | None, nr_pages: int) -> bool:
     """Whether so many more movable pages keep the ratio, on one node or on all."""
     ratio = kernel.settings.auto_movable_ratio
     early = movable = 0

@@ -44,9 +44,7 @@ class Zone:
     def intersects(self, start_pfn: int, nr_pages: int) -> bool:
         """``zone_intersects()``: by the span, holes included; an empty zone never does."""
         return (
-            self.spanned > 0
-            and start_pfn < self.end_pfn
-            and start_pfn + nr_pages > self.start_pfn
+            self.spanned > 0 and start_pfn < self.end_pfn and start_pfn + nr_pages > self.start_pfn
         )
 
     def grow(self, start_pfn: int, nr_pages: int) -> None:

@@ -1,6 +1,6 @@
 """Print a completion script for your shell.
 
-  memhp completion bash > ~/.local/share/bash-completion/completions/memhp
+memhp completion bash > ~/.local/share/bash-completion/completions/memhp
 """
 
 from argparse import ArgumentParser, Namespace

@@ -1,6 +1,6 @@
 """Print the manual page, made from the same source as --help.
 
-  memhp man | man -l -
+memhp man | man -l -
 """
 
 from argparse import ArgumentParser, Namespace
@@ -16,7 +16,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Take no arguments."""
 
 
-def run(args: Namespace) -> ExitCode:
+def run(_args: Namespace) -> ExitCode:
     """Make the page from the parser itself."""
     print(man_page(build_parser()), end="")
     return ExitCode.DONE

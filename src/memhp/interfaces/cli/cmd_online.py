@@ -28,9 +28,7 @@ _TYPES = {
 def add_arguments(parser: ArgumentParser) -> None:
     """Describe the command's arguments and options."""
     parser.add_argument("targets", nargs="+", metavar="TARGET", help="blocks, node, device, size")
-    parser.add_argument(
-        "--zone", choices=_TYPES, default="default", help="the zone to online into"
-    )
+    parser.add_argument("--zone", choices=_TYPES, default="default", help="the zone to online into")
     add_machine_option(parser)
     add_json_option(parser)
 

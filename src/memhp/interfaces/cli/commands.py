@@ -6,11 +6,11 @@ imported, so that ``memhp ls`` starts fast.
 """
 
 from importlib import import_module
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from memhp.core.words import ExitCode
 
-if False:  # for type checkers alone: argparse is imported where a parser is built
+if TYPE_CHECKING:  # argparse is imported where a parser is built
     from argparse import ArgumentParser, Namespace
 
 

@@ -43,7 +43,9 @@ def _differences(
 ) -> Iterator[Difference]:
     for key in _MACHINE:
         if key in recorded["machine"]:
-            yield from _of(None, f"machine.{key}", recorded["machine"][key], predicted["machine"][key])
+            yield from _of(
+                None, f"machine.{key}", recorded["machine"][key], predicted["machine"][key]
+            )
     yield from _observation(None, recorded["boot"], predicted["boot"], early)
     pairs = zip(recorded["steps"], predicted["steps"], strict=True)
     for index, (was, said) in enumerate(pairs):
@@ -87,7 +89,9 @@ def _of(index: int | None, what: str, recorded: Any, modelled: Any) -> Iterator[
         yield Difference(step=index, what=what, recorded=only, modelled=extra)
         return
     if isinstance(recorded, dict) and isinstance(modelled, dict):
-        keys = sorted(k for k in recorded.keys() | modelled.keys() if recorded.get(k) != modelled.get(k))
+        keys = sorted(
+            k for k in recorded.keys() | modelled.keys() if recorded.get(k) != modelled.get(k)
+        )
         for key in keys:
             yield Difference(
                 step=index,

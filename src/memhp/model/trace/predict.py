@@ -83,9 +83,7 @@ def _machine(kernel: Kernel, tree: Tree) -> Json:
             name: tree.read(f"{_PARAMETERS}/{name}").strip()
             for name in sorted(tree.list(_PARAMETERS))
         },
-        "memory_files": sorted(
-            name for name in tree.list(_MEMORY) if block_number(name) is None
-        ),
+        "memory_files": sorted(name for name in tree.list(_MEMORY) if block_number(name) is None),
         "block_files": sorted(tree.list(_LISTED_BLOCK)) if tree.exists(_LISTED_BLOCK) else [],
     }
 

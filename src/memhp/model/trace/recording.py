@@ -113,9 +113,7 @@ def parse_recording(document: Mapping[str, Any], file: str) -> Recording:
             name=str(document.get("name", file)),
             kernel=document["kernel"],
             profile=profile,
-            line=parse_command_line(
-                machine["command_line"], memmap_force=profile.memmap_force
-            ),
+            line=parse_command_line(machine["command_line"], memmap_force=profile.memmap_force),
             firmware=_firmware(machine),
             steps=tuple(_steps(document.get("steps", []), file)),
         )
@@ -212,9 +210,7 @@ def _step(step: Json) -> RecordedStep:
                 device=step["device"], refused_with=_online_after(step) if refused else None
             )
         case "write":
-            return Write(
-                path=step["path"], value=step["value"], busy=step.get("errno") == _BUSY
-            )
+            return Write(path=step["path"], value=step["value"], busy=step.get("errno") == _BUSY)
         case "read":
             return Read(path=step["path"])
         case "resize":

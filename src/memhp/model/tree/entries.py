@@ -71,8 +71,7 @@ def at_once(change: Callable[[str], None]) -> Write:
 
     def write(written: str) -> Steps[None]:
         change(written)
-        return
-        yield  # a generator that never stops
+        yield from ()
 
     return write
 

@@ -5,11 +5,12 @@ Source: ``drivers/base/node.c``.
 
 from collections.abc import Callable, Iterable
 
-from memhp.core.geometry import NodeId, bytes_of
+from memhp.core.geometry import NodeId
 from memhp.core.ranges import format_list
 from memhp.model.kernel import Kernel
 from memhp.model.kernel_pages import distance
 from memhp.model.tree.entries import Directory, Entry, File, Link, text
+from memhp.model.tree.meminfo import node_meminfo
 from memhp.model.tree.memory import block_number
 
 
@@ -55,7 +56,7 @@ def _with_memory(kernel: Kernel, *, kernel_only: bool) -> list[NodeId]:
 def _one_node(kernel: Kernel, node: NodeId) -> Directory:
     """A node's files, and a link to each of its blocks."""
     files: dict[str, Entry] = {
-        "meminfo": File(read=lambda: _meminfo(kernel, node)),
+        "meminfo": File(read=lambda: node_meminfo(kernel, node)),
         "distance": File(read=lambda: _distances(kernel, node)),
         "cpulist": text(_cpulist(kernel, node)),
         "uevent": text(""),
@@ -88,13 +89,3 @@ def _cpulist(kernel: Kernel, node: NodeId) -> str:
     """Model: one processor a node that has any."""
     nodes = sorted(kernel.firmware.cpu_nodes)
     return f"{nodes.index(node)}\n" if node in nodes else "\n"
-
-
-def _meminfo(kernel: Kernel, node: NodeId) -> str:
-    zones = list(kernel.node_zones(node))
-    total = bytes_of(sum(zone.managed for zone in zones)) >> 10
-    free = bytes_of(sum(zone.managed - zone.kernel_pages for zone in zones)) >> 10
-    rows = (("MemTotal", total), ("MemFree", free), ("MemUsed", total - free))
-    return "".join(f"Node {node} {name + ':':<14} {value:>8} kB\n" for name, value in rows)
-
-

@@ -99,7 +99,9 @@ def _root(kernel: Kernel) -> Directory:
         "devices": directory({"system": directory(system)}),
         "bus": directory({"acpi": directory({"devices": acpi_devices(kernel)})}),
         "firmware": directory({"acpi": acpi_firmware(kernel)}),
-        "kernel": directory({"debug": directory({"notifier-error-inject": notifier_errors(kernel)})}),
+        "kernel": directory(
+            {"debug": directory({"notifier-error-inject": notifier_errors(kernel)})}
+        ),
     }
     if kernel.profile.module_parameters:
         module = directory({"parameters": memory_hotplug_parameters(kernel)})

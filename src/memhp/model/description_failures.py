@@ -1,0 +1,180 @@
+"""Failures that a description asks for: what cannot move, what errs, what is poisoned."""
+
+import errno
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from memhp.core.geometry import PAGE_SHIFT, pages_of
+from memhp.core.ranges import PhysRange
+from memhp.model.description_table import Table
+from memhp.model.firmware import Dimm
+from memhp.model.kernel import Kernel
+from memhp.model.notifiers import INJECTABLE
+
+_KINDS = ("unmovable", "notifier", "poisoned")
+_UNMOVABLE_KEYS = ("blocks", "addresses", "dimm", "what")
+_NOTIFIER_KEYS = ("event", "errno")
+_POISONED_KEYS = ("address", "dimm", "pages")
+_MOST_PAGES: Final = 4096
+_BLOCKS = re.compile(r"\d{1,9}(?:-\d{1,9})?(?:,\d{1,9}(?:-\d{1,9})?)*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unmovable:
+    """Something in these blocks cannot move; ``what`` names it in the kernel's words."""
+
+    blocks: tuple[range, ...]
+    what: str
+
+    def apply(self, kernel: Kernel) -> None:
+        """Put it into the blocks that are there."""
+        for numbers in self.blocks:
+            for run in kernel.blocks.within(numbers.start, numbers.stop):
+                kernel.unmovable |= dict.fromkeys(range(run.start, run.end), self.what)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotifierError:
+    """A notifier vetoes an event with an errno, which is above zero here."""
+
+    event: str
+    errno: int
+
+    def apply(self, kernel: Kernel) -> None:
+        """Let the event fail from now on."""
+        kernel.notifier_errors[self.event] = -self.errno
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Poisoned:
+    """Pages in which the hardware has found errors that it could not correct."""
+
+    pfns: tuple[int, ...]
+
+    def apply(self, kernel: Kernel) -> None:
+        """Poison the pages and count them."""
+        kernel.poison_counter += len(set(self.pfns) - kernel.poisoned)
+        kernel.poisoned |= set(self.pfns)
+
+
+Failure = Unmovable | NotifierError | Poisoned
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What failures may name: memory by address, and DIMMs."""
+
+    block_size_bytes: int
+    present: tuple[PhysRange, ...]
+    dimms: tuple[Dimm, ...]
+
+    def overlaps(self, wanted: PhysRange) -> bool:
+        """Tell whether there is memory at boot in the range."""
+        return any(part.overlaps(wanted) for part in self.present)
+
+
+def read_failures(table: Table, ground: Ground) -> tuple[Failure, ...]:
+    """Read ``[failures]``; raises ``DescriptionError``."""
+    table.only(_KINDS)
+    readers: tuple[tuple[str, Callable[[Table, Ground], Failure]], ...] = (
+        ("unmovable", _unmovable),
+        ("notifier", _notifier),
+        ("poisoned", _poisoned),
+    )
+    return tuple(read(one, ground) for kind, read in readers for one in table.tables(kind))
+
+
+def _unmovable(table: Table, ground: Ground) -> Unmovable:
+    table.only(_UNMOVABLE_KEYS)
+    what = table.text("what")
+    place = _only_one_of(table, ("blocks", "addresses", "dimm"))
+    match place:
+        case "blocks":
+            blocks = _blocks(table)
+        case "addresses":
+            blocks = (table.addresses("addresses").blocks_touched(ground.block_size_bytes),)
+        case _:
+            first = _range_of(table, ground).start // ground.block_size_bytes
+            blocks = (range(first, first + 1),)
+    for numbers in blocks:
+        wanted = PhysRange.at(
+            numbers.start * ground.block_size_bytes, len(numbers) * ground.block_size_bytes
+        )
+        if not ground.overlaps(wanted):
+            raise table.error(
+                place, "names blocks that the machine does not have at boot", _what_is_there(ground)
+            )
+    return Unmovable(blocks=blocks, what=what)
+
+
+def _blocks(table: Table) -> tuple[range, ...]:
+    if table.is_whole_number("blocks"):
+        number = table.count("blocks", least=0, most=999_999_999)
+        return (range(number, number + 1),)
+    text = table.text("blocks")
+    allowed = 'give a number or a list as "40-41,44"'
+    if not _BLOCKS.fullmatch(text) or not text.isascii():
+        raise table.error("blocks", "is no list of blocks", allowed)
+    found = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        if int(last or first) < int(first):
+            raise table.error("blocks", "counts backwards", allowed)
+        found.append(range(int(first), int(last or first) + 1))
+    return tuple(found)
+
+
+def _notifier(table: Table, _ground: Ground) -> NotifierError:
+    table.only(_NOTIFIER_KEYS)
+    names = tuple(errno.errorcode.values())
+    event = table.word("event", INJECTABLE)
+    name = table.text("errno")
+    if name not in names:
+        raise table.error("errno", "is no errno", 'give its name, as "EBUSY" or "ENOMEM"')
+    return NotifierError(event=event, errno=getattr(errno, name))
+
+
+def _poisoned(table: Table, ground: Ground) -> Poisoned:
+    table.only(_POISONED_KEYS)
+    nr_pages = table.count("pages", 1, least=1, most=_MOST_PAGES)
+    if _only_one_of(table, ("address", "dimm")) == "dimm":
+        where = _range_of(table, ground)
+        step = max(1, pages_of(where.size_bytes) // nr_pages)
+        first = pages_of(where.start)
+        return Poisoned(pfns=tuple(first + place * step for place in range(nr_pages)))
+    start = table.address("address")
+    wanted = PhysRange.at(start, nr_pages << PAGE_SHIFT)
+    if not any(part.start <= start and wanted.end <= part.end for part in ground.present):
+        raise table.error("address", "is no memory at boot", _what_is_there(ground))
+    return Poisoned(pfns=tuple(range(pages_of(start), pages_of(start) + nr_pages)))
+
+
+def _only_one_of(table: Table, keys: tuple[str, ...]) -> str:
+    given = [key for key in keys if key in table]
+    if len(given) != 1:
+        raise table.error(
+            given[1] if given else None,
+            "names its place twice" if given else "names no place",
+            f"give one of {', '.join(keys)}",
+        )
+    return given[0]
+
+
+def _range_of(table: Table, ground: Ground) -> PhysRange:
+    """The addresses of the DIMM that a failure names."""
+    present = {dimm.name: dimm for dimm in ground.dimms if dimm.present}
+    name = table.text("dimm")
+    if name not in present:
+        known = ", ".join(present) or "none"
+        raise table.error("dimm", "is not there at boot", f"DIMMs that are: {known}")
+    return PhysRange.at(present[name].start or 0, present[name].size_bytes)
+
+
+def _what_is_there(ground: Ground) -> str:
+    places = ", ".join(
+        f"{part} (memory{part.blocks_touched(ground.block_size_bytes)[0]} on)"
+        for part in sorted(ground.present)[:4]
+    )
+    return f"there is memory at {places}"

@@ -1,0 +1,277 @@
+"""The state file of a model machine: what it is, how it stands, and what was done.
+
+One command's effect is there for the next. A change is one transaction: a
+process killed anywhere in it leaves the machine as it was before or after.
+"""
+
+import os
+import sqlite3
+import uuid
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from memhp.core.errors import MachineLocked, NoSuchObject, StateFileError
+from memhp.model.codec import CodecError
+from memhp.model.description import Description, parse_description, start
+from memhp.model.kernel import Kernel
+from memhp.model.persist import decode_kernel, encode_kernel
+from memhp.model.steps import KernelRefusal
+from memhp.model.store_database import create_database, judged, open_database
+from memhp.model.store_holder import drop_holder, note_holder
+from memhp.model.store_log import LogRow, read_rows, write_row
+
+_BOOTED = "boot"
+_DONE = "done"
+_WAIT_SECONDS = 5.0
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """The time of day, for the log."""
+    return datetime.now(UTC)
+
+
+class StateFile:
+    """A model machine, and its guests, in a file. Close it, or use it in ``with``.
+
+    Every method may raise ``StateFileError``, and ``MachineLocked`` where
+    another process is in the middle of a change for longer than was waited.
+    """
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, clock: Clock) -> None:
+        self._path = path
+        self._connection = connection
+        self._clock = clock
+        self._outcome = _DONE
+
+    @classmethod
+    def create(
+        cls, path: str | Path, description_text: str, *, file: str = "", clock: Clock = utc_now
+    ) -> Self:
+        """Make a machine from a description's TOML, boot it and its guests, and open it.
+
+        ``file`` is where the text is from, for errors. Raises
+        ``DescriptionError``, and ``StateFileError`` where something is at the
+        path already; then, as after a kill, nothing was made.
+        """
+        target = Path(path)
+        description = parse_description(description_text, file or target.name)
+        new = target.with_name(f".{target.name}.{os.getpid()}.new")
+        try:
+            new.unlink(missing_ok=True)
+            with judged(target):
+                _fill(new, description, (file or target.name, description_text), clock)
+            # A link, for it fails where a file is already, which renaming does not.
+            os.link(new, target)
+        except FileExistsError as err:
+            raise StateFileError(
+                machine=str(path), problem="exists already", advice="give another name"
+            ) from err
+        except (OSError, ValueError) as err:
+            raise StateFileError(machine=str(path), problem=f"cannot be made ({err})") from err
+        finally:
+            _remove(new)
+        return cls.open(path, clock=clock)
+
+    @classmethod
+    def open(
+        cls, path: str | Path, *, wait_seconds: float = _WAIT_SECONDS, clock: Clock = utc_now
+    ) -> Self:
+        """Open a machine; raises ``NoSuchMachine`` or ``StateFileError``."""
+        target = Path(path)
+        return cls(target, open_database(target, wait_seconds), clock)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+    @property
+    def description(self) -> Description:
+        """What the machine was made from."""
+        with judged(self._path):
+            [file, text] = self._one("SELECT file, text FROM description")
+            return parse_description(text, file)
+
+    @property
+    def identity(self) -> str:
+        """The machine's own identity, another after every boot."""
+        return self.identity_of("")
+
+    def identity_of(self, part: str) -> str:
+        """The identity of a guest, or of the machine itself; raises ``NoSuchObject``."""
+        with judged(self._path):
+            rows = self._connection.execute(
+                "SELECT uuid, boots FROM machine WHERE part = ?", (part,)
+            ).fetchall()
+        for name, boots in rows:
+            return f"{name}:{boots}"
+        raise self._no_such(part)
+
+    def parts(self) -> tuple[str, ...]:
+        """The names of the machine's guests."""
+        with judged(self._path):
+            rows = self._connection.execute("SELECT part FROM machine ORDER BY part").fetchall()
+        return tuple(part for (part,) in rows if part)
+
+    def load(self, part: str = "") -> Kernel:
+        """Read the machine, or a guest of it, to look at; raises ``NoSuchObject``."""
+        with judged(self._path):
+            return decode_kernel(self._read(part))
+
+    @contextmanager
+    def change(self, what: str, part: str = "") -> Iterator[Kernel]:
+        """Change the machine, or a guest of it, while nobody else can.
+
+        When the block ends, what changed is saved with one row in the log. A
+        ``KernelRefusal`` is saved too before it goes on, for a kernel that
+        refuses may have changed (a stored online type stays stored). After any
+        other exception everything is as it was.
+        """
+        with self._exclusively(what):
+            with judged(self._path):
+                before = self._read(part)
+                kernel = decode_kernel(before)
+            refusal: KernelRefusal | None = None
+            try:
+                yield kernel
+            except KernelRefusal as err:
+                self._outcome = f"refused: {err}"
+                refusal = err
+            with judged(self._path):
+                self._save(kernel, part, what, before)
+        if refusal is not None:
+            raise refusal
+
+    def came_of_it(self, outcome: str) -> None:
+        """Say what came of the change that is under way; the log keeps it."""
+        self._outcome = outcome
+
+    def restart(self, part: str = "") -> None:
+        """Boot the machine, or a guest of it, anew, as it was described."""
+        described = self.description
+        machines = {"": described} | {guest.name: guest for guest in described.guests}
+        if part not in machines:
+            raise self._no_such(part)
+        kernel = start(machines[part])
+        with self._exclusively(_BOOTED), judged(self._path):
+            self._save(kernel, part, _BOOTED, {})
+            self._connection.execute("UPDATE machine SET boots = boots + 1 WHERE part = ?", (part,))
+
+    def log(self) -> tuple[LogRow, ...]:
+        """Everything that was done, the oldest first."""
+        with judged(self._path):
+            return read_rows(self._connection)
+
+    @contextmanager
+    def _exclusively(self, what: str) -> Iterator[None]:
+        """Hold the file: nobody else can begin a change; all of it is kept, or nothing."""
+        self._begin()
+        self._outcome = _DONE
+        note_holder(self._path, what, self._clock().strftime("%H:%M:%SZ"))
+        try:
+            yield
+            drop_holder(self._path)
+            with judged(self._path):
+                self._connection.execute("COMMIT")
+        except BaseException:
+            drop_holder(self._path)
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+
+    def _begin(self) -> None:
+        if self._connection.in_transaction:
+            raise MachineLocked(
+                machine=str(self._path), problem="is being changed by this very command"
+            )
+        with judged(self._path):
+            self._connection.execute("BEGIN IMMEDIATE")
+
+    def _read(self, part: str) -> dict[str, str]:
+        rows = self._connection.execute(
+            "SELECT name, value, crc FROM state WHERE part = ?", (part,)
+        ).fetchall()
+        if not rows:
+            raise self._no_such(part)
+        for name, value, crc in rows:
+            if not isinstance(value, str) or zlib.crc32(value.encode()) != crc:
+                raise CodecError(f"the part '{name}' is not what was written")
+        return {name: value for name, value, _ in rows}
+
+    def _save(self, kernel: Kernel, part: str, asked: str, before: Mapping[str, str]) -> None:
+        _save_state(self._connection, part, encode_kernel(kernel), before)
+        write_row(
+            self._connection,
+            kernel,
+            time=self._clock(),
+            part=part,
+            asked=asked,
+            outcome=self._outcome,
+        )
+
+    def _one(self, statement: str) -> tuple[str, ...]:
+        row: tuple[str, ...] | None = self._connection.execute(statement).fetchone()
+        if row is None or not all(isinstance(value, str) for value in row):
+            raise CodecError("a row is missing")
+        return row
+
+    def _no_such(self, part: str) -> NoSuchObject:
+        guests = ", ".join(self.parts())
+        return NoSuchObject(
+            machine=str(self._path),
+            name=f"guest '{part}'",
+            advice=f"its guests are {guests}" if guests else "it has no guests",
+        )
+
+
+def _fill(path: Path, description: Description, source: tuple[str, str], clock: Clock) -> None:
+    """Write a new file: the description, and each machine as it has booted."""
+    connection = create_database(path)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("INSERT INTO description VALUES (?, ?)", source)
+        for part, machine in [("", description), *((g.name, g) for g in description.guests)]:
+            kernel = start(machine)
+            connection.execute("INSERT INTO machine VALUES (?, ?, 1)", (part, str(uuid.uuid4())))
+            _save_state(connection, part, encode_kernel(kernel), {})
+            write_row(connection, kernel, time=clock(), part=part, asked=_BOOTED, outcome=_DONE)
+        connection.execute("COMMIT")
+    finally:
+        connection.close()
+
+
+def _save_state(
+    connection: sqlite3.Connection, part: str, after: Mapping[str, str], before: Mapping[str, str]
+) -> None:
+    """Write the parts that are not what they were."""
+    connection.executemany(
+        "INSERT OR REPLACE INTO state VALUES (?, ?, ?, ?)",
+        [
+            (part, name, value, zlib.crc32(value.encode()))
+            for name, value in after.items()
+            if before.get(name) != value
+        ],
+    )
+
+
+def _remove(new: Path) -> None:
+    """Take away what was only on the way to a file."""
+    for path in (new, new.with_name(new.name + "-journal")):
+        path.unlink(missing_ok=True)

@@ -1,0 +1,75 @@
+"""What was done to a model machine, row by row, as its state file keeps it."""
+
+import sqlite3
+from dataclasses import dataclass
+from datetime import datetime
+
+from memhp.model.codec import CodecError
+from memhp.model.kernel import Kernel
+from memhp.model.persist import fold_uevents, unfold_uevents
+from memhp.model.uevents import Uevent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogRow:
+    """One thing that was done: ``number`` counts from 1, ``part`` is a guest or empty.
+
+    ``messages`` are what the kernel wrote into its own log.
+    """
+
+    number: int
+    time: datetime
+    part: str
+    asked: str
+    outcome: str
+    uevents: tuple[Uevent, ...]
+    messages: tuple[str, ...]
+
+
+def write_row(
+    connection: sqlite3.Connection,
+    kernel: Kernel,
+    *,
+    time: datetime,
+    part: str,
+    asked: str,
+    outcome: str,
+) -> None:
+    """Add a row for what was asked of a kernel, with what it sent and wrote since it was loaded."""
+    connection.execute(
+        "INSERT INTO log (time, part, asked, outcome, uevents, messages) VALUES (?, ?, ?, ?, ?, ?)",
+        (
+            time.isoformat(timespec="seconds"),
+            part,
+            asked,
+            outcome,
+            fold_uevents(kernel.uevents),
+            "\n".join(kernel.log),
+        ),
+    )
+
+
+def read_rows(connection: sqlite3.Connection) -> tuple[LogRow, ...]:
+    """Read every row, the oldest first; raises ``CodecError``."""
+    rows = connection.execute(
+        "SELECT number, time, part, asked, outcome, uevents, messages FROM log ORDER BY number"
+    )
+    return tuple(_row(row) for row in rows.fetchall())
+
+
+def _row(row: tuple[int, str, str, str, str, str, str]) -> LogRow:
+    number, time, part, asked, outcome, uevents, messages = row
+    try:
+        at = datetime.fromisoformat(time)
+        lines = tuple(messages.splitlines())
+    except (ValueError, TypeError, AttributeError) as err:
+        raise CodecError(f"row {number} of the log is damaged") from err
+    return LogRow(
+        number=number,
+        time=at,
+        part=part,
+        asked=asked,
+        outcome=outcome,
+        uevents=unfold_uevents(uevents),
+        messages=lines,
+    )
