@@ -2,13 +2,14 @@
 
 import copy
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from memhp.core.errors import DescriptionError
-from memhp.model.description import parse_description, start
+from memhp.model.description import Description, parse_description, start
 from memhp.model.profile import PROFILES
 from memhp.model.shipped import shipped_machines, shipped_text
 
@@ -19,12 +20,18 @@ PIECES = [
 ]  # fmt: skip
 
 
-def starts_or_says_why(text: str) -> None:
+def described(text: str) -> Description | DescriptionError:
     try:
-        description = parse_description(text, "m.toml")
+        return parse_description(text, "m.toml")
     except DescriptionError as error:
-        assert str(error).startswith("m.toml")
-        assert error.line is None or 1 <= error.line <= text.count("\n") + 1
+        return error
+
+
+def starts_or_says_why(text: str) -> None:
+    description = described(text)
+    if isinstance(description, DescriptionError):
+        assert str(description).startswith("m.toml")
+        assert description.line is None or 1 <= description.line <= text.count("\n") + 1
         return
     for machine in (description, *description.guests):
         kernel = start(machine)
@@ -146,16 +153,23 @@ def test_values_that_may_be(machine: dict[str, Any], guest: dict[str, Any] | Non
     starts_or_says_why(as_toml(machine | ({} if guest is None else {"guests": {"a": guest}})))
 
 
-@given(machines, st.data())
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The way to every value inside a document."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, inner in inside:
+        yield (*path, key)
+        if isinstance(inner, dict | list):
+            yield from places(inner, (*path, key))
+
+
+@given(machines, st.integers(0, 1 << 16), junk)
 @settings(max_examples=300)
-def test_one_value_that_should_not_be(machine: dict[str, Any], data: st.DataObject) -> None:
-    table: Any = (machine := copy.deepcopy(machine))
-    while True:
-        keys = list(table) if isinstance(table, dict) else list(range(len(table)))
-        key = data.draw(st.sampled_from(keys))
-        deeper = isinstance(table[key], dict | list) and len(table[key]) > 0
-        if not deeper or data.draw(flags):
-            table[key] = data.draw(junk)
-            break
+def test_one_value_that_should_not_be(machine: dict[str, Any], choice: int, wrong: Any) -> None:
+    document: Any = copy.deepcopy(machine)
+    ways = list(places(document))
+    *way, last = ways[choice % len(ways)]
+    table = document
+    for key in way:
         table = table[key]
-    starts_or_says_why(as_toml(machine))
+    table[last] = copy.deepcopy(wrong)
+    starts_or_says_why(as_toml(document))

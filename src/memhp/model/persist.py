@@ -61,9 +61,11 @@ def decode_kernel(parts: Mapping[str, str]) -> Kernel:
     each = _codecs()
     try:
         given: dict[str, Any] = {}
-        for part in PARTS:
-            items = json.loads(parts[part]).items()
-            given |= {name: each[name].decode(item) for name, item in items}
+        for part, names in PARTS.items():
+            items = json.loads(parts[part])
+            if items.keys() != set(names):
+                raise CodecError(f"the part '{part}' has other fields")
+            given |= {name: each[name].decode(item) for name, item in items.items()}
         return Kernel(**given)
     except _DAMAGE as err:
         raise CodecError(f"the state is damaged ({type(err).__name__}: {err})") from err
