@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from booted import shown
 from memhp.core.words import OnlineType
 from memhp.model.acpi_memory import eject, plug_in
 from memhp.model.codec import CodecError
@@ -25,7 +26,6 @@ from memhp.model.persist import (
 )
 from memhp.model.shipped import load_shipped, shipped_machines
 from memhp.model.steps import KernelRefusal, run
-from memhp.model.tree.entries import Directory, File, Link
 from memhp.model.tree.tree import Tree
 from memhp.model.uevents import Uevent
 from memhp.model.virtio_mem import resize
@@ -53,23 +53,6 @@ blocks = 12
 what = "slab: dentry"
 """
 MEMORY = "/sys/devices/system/memory"
-
-
-def shown(kernel: Kernel) -> dict[str, str]:
-    """Every file of a machine's tree with its text, and every link with its target."""
-    return dict(_walk(Tree(kernel), ""))
-
-
-def _walk(tree: Tree, path: str) -> Any:
-    entry = tree.find(path, follow=False)
-    match entry:
-        case Directory():
-            for name in entry.names():
-                yield from _walk(tree, f"{path}/{name}")
-        case Link():
-            yield path, entry.target
-        case File() if entry.read is not None:
-            yield path, str(entry.read())
 
 
 def read_back(kernel: Kernel) -> Kernel:

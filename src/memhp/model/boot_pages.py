@@ -142,10 +142,18 @@ def _host(kernel: Kernel, taken: RangeSet) -> None:
 
 
 def _map_directly(kernel: Kernel) -> None:
-    """Enter boot memory into the direct map, 2 MiB and 1 GiB at a time."""
+    """Enter boot memory into the direct map, 2 MiB and 1 GiB at a time.
+
+    The tables lie among what the highest node loses; a block of its memory map
+    stands for them.
+    """
+    home = kernel.page_tables.memmap_home.get(0) or 0
     for region in kernel.regions:
         start = region.start_pfn * PAGE_SIZE_BYTES
         end = region.end_pfn * PAGE_SIZE_BYTES
         low, high = -(-start // (2 * MIB)) * 2 * MIB, end // (2 * MIB) * 2 * MIB
         if low < high:
-            kernel.page_tables.map_direct(PhysRange(start=low, end=high))
+            mapped = PhysRange(start=low, end=high)
+            for table in kernel.page_tables.tables_for(mapped):
+                kernel.page_tables.tables[table] = home
+            kernel.page_tables.map_direct(mapped)
