@@ -4,6 +4,8 @@ import errno
 import os
 from dataclasses import dataclass
 
+from memhp.core.reasons import meaning_of
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
@@ -24,12 +26,15 @@ class Refused:
 
     @property
     def words(self) -> str:
-        """The refusal as a person reads it."""
+        """The refusal as a person reads it: the kernel's term, its errno, what that means."""
         if self.errno_name is None:
             return self.reason
+        meaning = meaning_of(self.reason)
+        if meaning is not None:
+            return f"{self.reason.partition(':')[0]} [{self.errno_name}]: {meaning}"
         code = getattr(errno, self.errno_name, None)
-        meaning = f" ({os.strerror(code)})" if code is not None else ""
-        return f"{self.reason} [{self.errno_name}{meaning}]"
+        told = f" ({os.strerror(code)})" if code is not None else ""
+        return f"{self.reason} [{self.errno_name}{told}]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,7 @@ from memhp.core.snapshot import Device, MemoryBlock, Snapshot, Want
 from memhp.core.words import Ability, BlockState, ZoneType
 from memhp.model.acpi_memory import Verdict, eject, plug_in
 from memhp.model.devices import DimmSlot
-from memhp.model.hardware import give_address, new_dimm
+from memhp.model.hardware import DoesNotFit, give_address, new_dimm
 from memhp.model.kernel import Kernel
 from memhp.model.steps import KernelRefusal, Pause, Steps, WouldBlock
 from memhp.model.take_snapshot import devices, one_block, take_snapshot
@@ -94,8 +94,8 @@ class ModelMachine:
                 if isinstance(outcome, Refused):
                     self._source.came_of_it(f"refused: {outcome.words}")
                 return outcome
-        except _NotAsExpected as changed:
-            return Refused(reason=str(changed))
+        except (_NotAsExpected, DoesNotFit) as problem:
+            return Refused(reason=str(problem))
         except KernelRefusal as refusal:
             return Refused(reason=refusal.reason, errno_name=refusal.errno_name)
         except WouldBlock:

@@ -3,13 +3,16 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from memhp.core.errors import NoSuchObject
 from memhp.machines.model import ModelMachine
 from memhp.model.description import Description, start
 from memhp.model.kernel import Kernel
 from memhp.model.shipped import load_description
-from memhp.model.store import StateFile
+
+if TYPE_CHECKING:  # SQLite is imported where a state file is opened
+    from memhp.model.store import StateFile
 
 _DESCRIPTION_SUFFIX = ".toml"
 
@@ -41,7 +44,7 @@ class KeptKernel:
 
     lasts = True
 
-    def __init__(self, file: StateFile, part: str) -> None:
+    def __init__(self, file: "StateFile", part: str) -> None:
         self._file = file
         self._part = part
 
@@ -75,6 +78,8 @@ def open_model(rest: str) -> ModelMachine:
     name, guest = _split(rest or "server")
     path = Path(name)
     if path.is_file() and not name.endswith(_DESCRIPTION_SUFFIX):
+        from memhp.model.store import StateFile  # noqa: PLC0415
+
         file = StateFile.open(path)
         if guest:
             file.identity_of(guest)

@@ -7,21 +7,30 @@ from memhp.model.firmware import USABLE
 from memhp.model.kernel import Kernel
 
 
+class DoesNotFit(Exception):
+    """There is no slot, or no address, for one more DIMM: the machine's no, not the kernel's."""
+
+
 def new_dimm(kernel: Kernel, name: str, size_bytes: int, node: NodeId) -> DimmSlot:
-    """Put a new DIMM into the lowest free slot and give it an address."""
+    """Put a new DIMM into the lowest free slot and give it an address; raises ``DoesNotFit``."""
     used = {slot.index for slot in kernel.slots.values()}
+    slots = kernel.firmware.nr_slots
+    if slots is not None and len(used) >= slots:
+        raise DoesNotFit(f"the machine has {slots} DIMM slots, and none is free")
     index = next(number for number in range(len(used) + 1) if number not in used)
     slot = DimmSlot(name=name, index=index, size_bytes=size_bytes, node=node)
-    kernel.slots[name] = slot
     give_address(kernel, slot)
+    kernel.slots[name] = slot
     return slot
 
 
 def give_address(kernel: Kernel, slot: DimmSlot) -> None:
     """Give a DIMM the lowest free addresses behind boot memory, aligned as QEMU aligns them.
 
-    A module keeps the address that it has. Model: one GiB, or the memory block
-    size where that is larger, so that every block lies in one module.
+    A module keeps the address that it has; raises ``DoesNotFit``.
+
+    Model: aligned to one GiB, or to the memory block size where that is larger,
+    so that every block lies in one module.
     """
     if slot.start is not None:
         return
@@ -31,6 +40,9 @@ def give_address(kernel: Kernel, slot: DimmSlot) -> None:
     for other in taken:
         if other.overlaps(PhysRange.at(start, slot.size_bytes)):
             start = round_up(other.end, step)
+    window = kernel.firmware.hotplug_window
+    if window is not None and start + slot.size_bytes > window.end:
+        raise DoesNotFit(f"the addresses for memory that comes later end at {window.end:#x}")
     slot.start = start
 
 
