@@ -53,7 +53,7 @@ def what_cannot_move(kernel: Kernel, number: int, block: Block) -> str | None:
     own = kernel.hosted.get(number) or 0
     reserved = block.early and block.zone is ZoneType.MOVABLE
     if own and (reserved or (kernel.own_pages_block and block.zone is not ZoneType.MOVABLE)):
-        return f"{own} pages of the kernel"
+        return f"{own} page{'' if own == 1 else 's'} of the kernel"
     return None
 
 
