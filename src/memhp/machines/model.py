@@ -8,6 +8,7 @@ from memhp.core.census import BlockCensus, PageKind
 from memhp.core.errors import NoSuchObject
 from memhp.core.events import StepProgress
 from memhp.core.geometry import BlockId
+from memhp.core.listing import BlockFile, Listing
 from memhp.core.machine import Tell
 from memhp.core.outcome import Done, Outcome, Refused
 from memhp.core.plan import (
@@ -25,6 +26,7 @@ from memhp.model.acpi_memory import Verdict, eject, plug_in
 from memhp.model.devices import DimmSlot
 from memhp.model.hardware import DoesNotFit, give_address, new_dimm
 from memhp.model.kernel import Kernel
+from memhp.model.list_blocks import list_blocks
 from memhp.model.steps import KernelRefusal, Pause, Steps, WouldBlock
 from memhp.model.take_snapshot import devices, one_block, take_snapshot
 from memhp.model.tree.tree import Tree
@@ -79,6 +81,10 @@ class ModelMachine:
         return take_snapshot(
             self._source.load(), machine=self.name, identity=self.identity, want=want
         )
+
+    def list_blocks(self, want: BlockFile) -> Listing:
+        """List the blocks, run by run."""
+        return list_blocks(self._source.load(), want)
 
     def census(self, blocks: Sequence[BlockId]) -> Mapping[BlockId, BlockCensus]:
         """Count by what the model knows down here: its own pages, and holes."""

@@ -1,21 +1,47 @@
-"""Which machine an address means: ``linux:``, ``model:NAME``, ``model:FILE/GUEST``."""
+"""Which machine an address means: ``linux:``, ``model:NAME``, ``model:FILE/GUEST``.
+
+Drivers are imported only where they are used.
+"""
+
+from typing import TYPE_CHECKING
 
 from memhp.core.errors import NoSuchMachine
-from memhp.core.machine import Machine
+
+if TYPE_CHECKING:  # a listing of this host needs nothing but its reader
+    from memhp.core.listing import BlockLister
+    from memhp.core.machine import Machine
 
 _KINDS = "addresses are linux:, linux:/saved/tree, model:NAME and model:FILE.machine"
 
 
-def open_machine(address: str) -> Machine:
-    """Open a machine; drivers are imported only where they are used.
+def open_machine(address: str) -> "Machine":
+    """Open a machine; raises ``NoSuchMachine`` and what the driver raises."""
+    kind, rest = _parts(address)
+    if kind == "linux":
+        from memhp.machines.linux.machine import open_linux  # noqa: PLC0415
 
-    Raises ``NoSuchMachine`` and what the driver raises.
-    """
+        return open_linux(rest)
+    from memhp.machines.open_model import open_model  # noqa: PLC0415
+
+    return open_model(rest)
+
+
+def open_lister(address: str) -> "BlockLister":
+    """Open what lists a machine's blocks, with as little as that takes; raises the same."""
+    kind, rest = _parts(address)
+    if kind == "linux":
+        from memhp.machines.linux.lister import LinuxLister  # noqa: PLC0415
+
+        return LinuxLister(rest)
+    from memhp.machines.open_model import open_model  # noqa: PLC0415
+
+    return open_model(rest)
+
+
+def _parts(address: str) -> tuple[str, str]:
     kind, colon, rest = address.partition(":")
     if not colon:
         raise NoSuchMachine(machine=address, problem="is no address", advice=_KINDS)
-    if kind == "model":
-        from memhp.machines.open_model import open_model  # noqa: PLC0415
-
-        return open_model(rest)
-    raise NoSuchMachine(machine=address, problem=f"is of no known kind '{kind}'", advice=_KINDS)
+    if kind not in {"linux", "model"}:
+        raise NoSuchMachine(machine=address, problem=f"is of no known kind '{kind}'", advice=_KINDS)
+    return kind, rest

@@ -27,6 +27,7 @@ class Command(Protocol):
 
 
 NAMES = (
+    "ls",
     "online",
     "offline",
     "add",

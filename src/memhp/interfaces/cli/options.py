@@ -2,10 +2,13 @@
 
 import os
 from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING
 
 from memhp.core.errors import ArgumentError
-from memhp.core.machine import Machine
 from memhp.machines.open import open_machine
+
+if TYPE_CHECKING:  # starting fast: a listing needs none of what a machine can do
+    from memhp.core.machine import Machine
 
 MACHINE_VARIABLE = "MEMHP_MACHINE"
 
@@ -27,7 +30,7 @@ def add_json_option(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
-def machine_of(args: Namespace) -> Machine:
+def machine_of(args: Namespace) -> "Machine":
     """Open the machine that was named; raises ``MachineError`` or ``ArgumentError``."""
     if args.machine is None:
         raise ArgumentError(

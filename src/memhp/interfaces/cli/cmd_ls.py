@@ -1,0 +1,141 @@
+"""List ranges of memory with their state, as lsmem does.
+
+Options, columns and output are those of lsmem (util-linux 2.38); neighbours
+that show the same are one range. Without -M it lists this host.
+
+  memhp ls
+  memhp ls -o +NODE,ZONES -M model:server
+  memhp ls --all --json -s /some/saved/tree
+"""
+
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Sequence
+
+from memhp.core.errors import ArgumentError
+from memhp.core.listing import BlockFile, Listing
+from memhp.core.words import ExitCode
+from memhp.interfaces.cli.ls_columns import (
+    ALL,
+    COLUMNS,
+    DEFAULT,
+    Cell,
+    Column,
+    cells,
+    cells_by_block,
+    merged,
+    parse_columns,
+)
+from memhp.interfaces.cli.ls_print import json_document, pairs, raw, summary, table
+from memhp.interfaces.cli.options import add_machine_option
+from memhp.machines.open import open_lister
+
+SUMMARY = "list memory with its state, as lsmem does"
+_SPLIT_BY_NOTHING = "none"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Describe the command's options; the letters are lsmem's."""
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("-J", "--json", action="store_true", help="print JSON")
+    form.add_argument("-P", "--pairs", action="store_true", help='print NAME="value" pairs')
+    form.add_argument("-r", "--raw", action="store_true", help="print cells with one blank between")
+    parser.add_argument("-a", "--all", action="store_true", help="list every block by itself")
+    parser.add_argument("-b", "--bytes", action="store_true", help="print sizes in bytes")
+    parser.add_argument("-n", "--noheadings", action="store_true", help="print no headings")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="LIST",
+        help="columns, or +LIST for more: " + ", ".join(column.name for column in COLUMNS),
+    )
+    parser.add_argument(
+        "--output-all", action="store_true", help="print all columns that lsmem has"
+    )
+    parser.add_argument("-S", "--split", metavar="LIST", help="columns that part ranges, or none")
+    parser.add_argument("-s", "--sysroot", metavar="DIR", help="list a tree saved in this folder")
+    parser.add_argument(
+        "--summary",
+        nargs="?",
+        const="only",
+        metavar="WHEN",
+        choices=("never", "always", "only"),
+        help="sum up: never, always or only",
+    )
+    add_machine_option(parser)
+
+
+def run(args: Namespace) -> ExitCode:
+    """Read what the columns need, and print it."""
+    columns = _columns(args)
+    split = columns if args.split is None else _split(args.split)
+    with_table, with_summary = _parts(args)
+    want = BlockFile.STATE if with_summary else BlockFile(0)
+    for column in (*columns, *split) if with_table else ():
+        want |= column.needs
+    listing = open_lister(_address(args)).list_blocks(want)
+    lines: list[str] = []
+    if with_table:
+        lines.extend(_table(args, columns, split, listing))
+    if with_table and with_summary:
+        lines.append("")
+    if with_summary:
+        lines.extend(_summary(listing, in_bytes=args.bytes))
+    sys.stdout.write("\n".join([*lines, ""]))
+    return ExitCode.DONE
+
+
+def _columns(args: Namespace) -> tuple[Column, ...]:
+    before = ALL if args.output_all else DEFAULT
+    return before if args.output is None else parse_columns(args.output, before)
+
+
+def _split(text: str) -> tuple[Column, ...]:
+    return () if text.lower() == _SPLIT_BY_NOTHING else parse_columns(text, ())
+
+
+def _parts(args: Namespace) -> tuple[bool, bool]:
+    """Whether to print the table, and the summary."""
+    form = args.json or args.pairs or args.raw
+    if form and args.summary == "only":
+        raise ArgumentError(
+            text="--summary=only",
+            problem="goes with none of --json, --pairs and --raw",
+            advice="leave one of them out",
+        )
+    return args.summary != "only", not form and args.summary != "never"
+
+
+def _address(args: Namespace) -> str:
+    if args.sysroot is None:
+        return args.machine or "linux:"
+    if args.machine is not None:
+        raise ArgumentError(
+            text="--sysroot", problem="stands beside a machine", advice="give one of the two"
+        )
+    return f"linux:{args.sysroot}"
+
+
+def _table(
+    args: Namespace, columns: Sequence[Column], split: Sequence[Column], listing: Listing
+) -> Iterator[str]:
+    size = listing.block_size_bytes
+    rows: Iterator[list[Cell]]
+    if args.all:
+        rows = cells_by_block(columns, listing.runs, size, in_bytes=args.bytes)
+    else:
+        rows = map(cells(columns, size, in_bytes=args.bytes), merged(listing.runs, split))
+    if args.json:
+        return json_document(columns, rows, in_bytes=args.bytes)
+    if args.pairs:
+        return pairs(columns, rows)
+    if args.raw:
+        return raw(columns, rows, headings=not args.noheadings)
+    return table(columns, list(rows), headings=not args.noheadings)
+
+
+def _summary(listing: Listing, *, in_bytes: bool) -> Iterator[str]:
+    online = sum(run.count for run in listing.runs if run.state == "online")
+    offline = sum(run.count for run in listing.runs if run.state != "online")
+    size = listing.block_size_bytes
+    return summary(size, online * size, offline * size, in_bytes=in_bytes)

@@ -1,0 +1,91 @@
+"""The one root folder through which a Linux machine's files are reached."""
+
+import os
+
+from memhp.core.errors import MachineError
+
+MEMORY = "sys/devices/system/memory"
+NODES = "sys/devices/system/node"
+_MOST_BYTES = 1 << 26
+
+
+class Root:
+    """Files below a folder: ``/`` for this host, any other for a saved tree.
+
+    ``name`` is the machine's address, for errors. An absolute symbolic link in
+    a saved tree is never followed out of it: paths here have no such parts.
+    """
+
+    def __init__(self, folder: str, name: str) -> None:
+        self.folder = folder.rstrip("/") or "/"
+        self.name = name
+
+    @property
+    def is_live(self) -> bool:
+        """Whether this is the running host and no saved tree."""
+        return self.folder == "/"
+
+    def path(self, relative: str) -> str:
+        """Where a file of the machine lies on this host."""
+        return f"/{relative}" if self.is_live else f"{self.folder}/{relative}"
+
+    def read(self, relative: str) -> bytes:
+        """Read a file that has to be there; raises ``MachineError``."""
+        found = self.read_if_there(relative)
+        if found is None:
+            raise MachineError(
+                machine=self.name,
+                problem=f"has no {self.path(relative)}",
+                advice="give a Linux machine, or a tree saved from one",
+            )
+        return found
+
+    def read_if_there(self, relative: str) -> bytes | None:
+        """Read a file; ``None`` where there is none. Raises ``MachineError``."""
+        try:
+            handle = os.open(self.path(relative), os.O_RDONLY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError) as err:
+            raise self.unreadable(relative, err) from err
+        try:
+            return _read_all(handle)
+        except OSError as err:
+            raise self.unreadable(relative, err) from err
+        finally:
+            os.close(handle)
+
+    def text_if_there(self, relative: str) -> str | None:
+        """A file's text without its last newline; ``None`` where there is none."""
+        found = self.read_if_there(relative)
+        return None if found is None else found.decode("utf-8", "replace").removesuffix("\n")
+
+    def names(self, relative: str) -> list[str]:
+        """The names in a folder, none where there is no folder; raises ``MachineError``."""
+        try:
+            return os.listdir(self.path(relative))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except (OSError, ValueError) as err:
+            raise self.unreadable(relative, err) from err
+
+    def unreadable(self, relative: str, err: Exception) -> MachineError:
+        """The error for a file that is there and cannot be read."""
+        why = err.strerror if isinstance(err, OSError) else str(err)
+        return MachineError(
+            machine=self.name,
+            problem=f"does not let {self.path(relative)} be read ({why})",
+            advice="check who may read it",
+        )
+
+
+def _read_all(handle: int) -> bytes:
+    """Read to the end; a file of sysfs comes in one piece, ``/proc`` may take several."""
+    pieces = []
+    size = 0
+    while piece := os.read(handle, 1 << 16):
+        pieces.append(piece)
+        size += len(piece)
+        if size > _MOST_BYTES:
+            raise OSError(0, "it is far too large")
+    return b"".join(pieces)
