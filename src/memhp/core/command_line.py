@@ -6,7 +6,6 @@ would ignore, so that a person can be told.
 """
 
 import re
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -14,8 +13,13 @@ from typing import TypeVar
 from memhp.core.geometry import pages_of
 from memhp.core.words import MemmapOnMemory, OnlinePolicy, OnlineType
 
-_NUMBER = re.compile(r"(0[xX][0-9a-fA-F]+|\d+)([kKmMgGtTpPeE]?)")
-_SHIFTS = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40, "p": 50, "e": 60}
+_WORD = re.compile(r'(?:[^\s"]|"[^"]*(?:"|\Z))+', re.ASCII)
+_NUMBER = re.compile(r"0[xX](?P<hex>[0-9a-fA-F]+)|(?P<octal>0[0-7]*)|(?P<decimal>[1-9][0-9]*)")
+_BASES = {"hex": 16, "octal": 8, "decimal": 10}
+_SHIFTS = {"K": 10, "M": 20, "G": 30, "T": 40, "P": 50, "E": 60}
+_U64 = (1 << 64) - 1
+_POOL = re.compile(r"(?:(?P<node>[0-9]{1,9}):)?(?P<count>[0-9]{1,19})")
+_HUGE_SIZES = (2 << 20, 1 << 30)
 _W = TypeVar("_W", OnlineType, OnlinePolicy)
 _TRUE = ("y", "t", "1", "on")
 _FALSE = ("n", "f", "0", "of")
@@ -64,12 +68,14 @@ def parse_command_line(text: str, *, memmap_force: bool = True) -> CommandLine:
     ``memmap_force`` tells whether this kernel knows ``memmap_on_memory=force``.
     """
     line = CommandLine(text=text)
-    huge_size_bytes = 2 << 20
+    huge_size_bytes = _HUGE_SIZES[0]
     for name, value in _parameters(text):
+        changed: CommandLine | None
         if name == "hugepagesz":
-            huge_size_bytes = (_memparse(value or "") or (0, ""))[0] or huge_size_bytes
-            continue
-        changed = _take(line, name, value, huge_size_bytes, memmap_force=memmap_force)
+            huge_size_bytes = _huge_size(value)
+            changed = line if huge_size_bytes else None
+        else:
+            changed = _take(line, name, value, huge_size_bytes, memmap_force=memmap_force)
         if changed is None:
             shown = name if value is None else f"{name}={value}"
             changed = replace(line, ignored=(*line.ignored, shown))
@@ -78,16 +84,22 @@ def parse_command_line(text: str, *, memmap_force: bool = True) -> CommandLine:
 
 
 def _parameters(text: str) -> Iterator[tuple[str, str | None]]:
-    """Split as ``parse_args()`` does: ``-`` and ``_`` are one letter, ``--`` ends it."""
-    try:
-        words = shlex.split(text, comments=False, posix=True)
-    except ValueError:
-        words = text.split()
-    for word in words:
-        if word == "--":
+    """Split as ``parse_args()`` does: ``-`` and ``_`` are one letter, ``--`` ends it.
+
+    Only ``"`` quotes, and nothing escapes it (``next_arg()``).
+    """
+    for word in _WORD.findall(text):
+        bare = word[1:].removesuffix('"') if word.startswith('"') else word
+        equals = bare.find("=", 1)
+        if bare == "--":
             return
-        name, equals, value = word.partition("=")
-        yield name.replace("-", "_"), (value if equals else None)
+        if equals < 0:
+            yield bare.replace("-", "_"), None
+            continue
+        value = bare[equals + 1 :]
+        if value.startswith('"'):
+            value = value[1:].removesuffix('"')
+        yield bare[:equals].replace("-", "_"), value
 
 
 def _take(
@@ -140,35 +152,34 @@ def _movablecore(line: CommandLine, value: str | None) -> CommandLine | None:
 
 
 def _core(value: str) -> tuple[int | None, int | None]:
-    """``cmdline_parse_core()``: a percentage, or an amount in pages."""
-    parsed = _memparse(value)
-    if parsed is None:
+    """``cmdline_parse_core()``: a percentage, which takes no unit, or an amount in pages."""
+    number = _number(value)
+    if number is None:
         return None, None
-    size_bytes, rest = parsed
-    if rest.startswith("%"):
-        return size_bytes, None
-    return None, pages_of(size_bytes)
+    if number[1].startswith("%"):
+        return number[0] & _U64, None
+    return None, pages_of(_memparse(value) or 0)
 
 
 def _mem(line: CommandLine, value: str | None) -> CommandLine | None:
-    parsed = _memparse(value or "")
-    if parsed is None or parsed[0] == 0:
-        return None
-    return replace(line, mem_bytes=(*line.mem_bytes, parsed[0]))
+    size_bytes = _memparse(value or "")
+    return replace(line, mem_bytes=(*line.mem_bytes, size_bytes)) if size_bytes else None
+
+
+def _huge_size(value: str | None) -> int:
+    """``hugepagesz_setup()``; zero where x86-64 has no such page, and no pool may follow."""
+    size_bytes = _memparse(value or "") or 0
+    return size_bytes if size_bytes in _HUGE_SIZES else 0
 
 
 def _hugepages(line: CommandLine, value: str | None, size_bytes: int) -> CommandLine | None:
     pools: list[HugePages] = []
     for part in (value or "").split(","):
-        node, colon, count = part.partition(":")
-        number = count if colon else node
-        if not number.isdigit() or (colon and not node.isdigit()):
+        match = _POOL.fullmatch(part)
+        if match is None or not size_bytes:
             return None
-        pools.append(
-            HugePages(
-                size_bytes=size_bytes, nr_pages=int(number), node=int(node) if colon else None
-            )
-        )
+        node = None if match["node"] is None else int(match["node"])
+        pools.append(HugePages(size_bytes=size_bytes, nr_pages=int(match["count"]), node=node))
     return replace(line, hugepages=(*line.hugepages, *pools))
 
 
@@ -215,31 +226,31 @@ def parse_bool(text: str) -> bool | None:
 
 def parse_uint(text: str) -> int | None:
     """Read a number as ``kstrtouint(…, 0, …)`` does; ``None`` where it would not."""
-    word = text.removesuffix("\n").removeprefix("+")
-    try:
-        if word.lower().startswith("0x"):
-            number = int(word, 16) if word[2:].isalnum() else -1
-        elif not word.isdigit():
-            return None
-        else:
-            number = int(word, 8) if word.startswith("0") and len(word) > 1 else int(word)
-    except ValueError:
+    parsed = _number(text.removeprefix("+"))
+    if parsed is None or parsed[1] not in {"", "\n"}:
         return None
-    return number if 0 <= number < 1 << 32 else None
+    return parsed[0] if parsed[0] < 1 << 32 else None
 
 
-def _memparse(text: str) -> tuple[int, str] | None:
-    """``memparse()``: a number with K, M, G, T, P or E, and what follows it."""
+def _memparse(text: str) -> int | None:
+    """``memparse()``: bytes, from a number with K, M, G, T, P or E; it wraps at 64 bits."""
+    parsed = _number(text)
+    if parsed is None:
+        return None
+    number, rest = parsed
+    return number << _SHIFTS.get(rest[:1].upper(), 0) & _U64
+
+
+def _number(text: str) -> tuple[int, str] | None:
+    """``simple_strtoull(…, 0)``: the number that a text begins with, and what follows it."""
     match = _NUMBER.match(text)
-    if match is None:
+    if match is None or match.lastgroup is None:
         return None
-    digits = match[1]
-    octal = digits.startswith("0") and digits.isdigit() and len(digits) > 1
     try:
-        number = int(digits, 8) if octal else int(digits, 0)
+        return int(match[match.lastgroup], _BASES[match.lastgroup]), text[match.end() :]
     except ValueError:
+        # Python reads no decimal of more than 4300 digits, and no command line has room for one.
         return None
-    return number << _SHIFTS[match[2].lower()], text[match.end() :]
 
 
 def _member(words: type[_W], value: str | None) -> _W | None:
