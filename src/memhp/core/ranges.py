@@ -1,9 +1,13 @@
 """Half-open ranges of physical addresses."""
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from memhp.core.geometry import BlockId, round_down, round_up
+
+_RUN = re.compile(r"([0-9]{1,6})(?:-([0-9]{1,6}))?")
+"""A kernel counts its CPUs and nodes in thousands; a damaged file must not ask for all memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -80,8 +84,10 @@ def parse_list(text: str) -> tuple[int, ...]:
     """
     numbers: list[int] = []
     for part in text.strip().split(",") if text.strip() else ():
-        first, _, last = part.partition("-")
-        numbers.extend(range(int(first), int(last or first) + 1))
+        match = _RUN.fullmatch(part)
+        if match is None or int(match[2] or match[1]) < int(match[1]):
+            raise ValueError(f"no list of numbers: {text!r}")
+        numbers.extend(range(int(match[1]), int(match[2] or match[1]) + 1))
     return tuple(numbers)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from memhp.core.errors import ArgumentError
 from memhp.core.geometry import GIB, KIB, MIB, TIB, BlockId, NodeId
-from memhp.core.ranges import PhysRange, format_list, parse_list
+from memhp.core.ranges import PhysRange, format_list
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,13 +70,16 @@ class Amount:
 Target = Blocks | Addresses | NodeTarget | DeviceTarget | Amount
 
 _UNITS = {"K": KIB, "M": MIB, "G": GIB, "T": TIB, "P": 1 << 50, "E": 1 << 60}
-_SIZE = re.compile(r"(\d+)([KMGTPE])(?:iB)?", re.IGNORECASE)
-_BLOCKS = re.compile(r"(?:memory)?\d+(?:-\d+)?(?:,(?:memory)?\d+(?:-\d+)?)*")
-_ADDRESSES = re.compile(r"0x([0-9a-f]+)-0x([0-9a-f]+)", re.IGNORECASE)
-_NODE = re.compile(r"node(\d+)")
+_SIZE = re.compile(r"0*([0-9]{1,20})([KMGTPE])(?:iB)?", re.IGNORECASE | re.ASCII)
+_BLOCKS = re.compile(r"(?:memory)?[0-9]+(?:-[0-9]+)?(?:,(?:memory)?[0-9]+(?:-[0-9]+)?)*")
+_BLOCK = re.compile(r"0*([0-9]{1,9})")
+_ADDRESSES = re.compile(r"0x([0-9a-f]+)-0x([0-9a-f]+)", re.IGNORECASE | re.ASCII)
+_NODE = re.compile(r"node0*([0-9]{1,9})")
 _DEVICE = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]*")
-_LARGEST_BLOCK = 1 << 29
-"""Block ids past the end of any x86-64 address space (52 bits, 128 MiB blocks)."""
+_END_OF_BLOCKS = 1 << 25
+"""The first block id past the end of any x86-64 address space (52 bits, 128 MiB blocks)."""
+_MOST_BLOCKS = 1 << 20
+"""More blocks than any machine has: 128 TiB in the smallest."""
 _GRAMMAR = (
     "give blocks (memory32, 32-39, 32,35), a size (4G, 512MiB), addresses "
     "(0x100000000-0x13fffffff), a node (node1) or a device (dimm0)"
@@ -120,20 +123,33 @@ def format_size(size_bytes: int) -> str:
 
 
 def _parse_blocks(text: str) -> Blocks:
-    bare = text.replace("memory", "")
-    for part in bare.split(","):
-        first, _, last = part.partition("-")
-        if int(last or first) < int(first):
-            raise ArgumentError(
-                text=text, problem="counts backwards", advice="give the lower block first"
-            )
-        if int(last or first) >= _LARGEST_BLOCK:
-            raise ArgumentError(
-                text=text,
-                problem="is past the end of any machine",
-                advice="a bare number is a block; a size needs its unit, as 4G",
-            )
-    return Blocks(blocks=tuple(BlockId(n) for n in sorted(set(parse_list(bare)))))
+    runs = [_parse_run(text, part) for part in text.replace("memory", "").split(",")]
+    if sum(map(len, runs)) > _MOST_BLOCKS:
+        raise ArgumentError(
+            text=text, problem="names more blocks than any machine has", advice="name fewer"
+        )
+    return Blocks(blocks=tuple(BlockId(n) for n in sorted(set().union(*runs))))
+
+
+def _parse_run(text: str, part: str) -> range:
+    first, _, last = part.partition("-")
+    ends = [_parse_block(text, digits) for digits in (first, last or first)]
+    if ends[1] < ends[0]:
+        raise ArgumentError(
+            text=text, problem="counts backwards", advice="give the lower block first"
+        )
+    return range(ends[0], ends[1] + 1)
+
+
+def _parse_block(text: str, digits: str) -> int:
+    match = _BLOCK.fullmatch(digits)
+    if match is None or int(match[1]) >= _END_OF_BLOCKS:
+        raise ArgumentError(
+            text=text,
+            problem="is past the end of any machine",
+            advice="a bare number is a block; a size needs its unit, as 4G",
+        )
+    return int(match[1])
 
 
 def _parse_addresses(text: str, first: int, last: int) -> Addresses:
