@@ -54,4 +54,8 @@ def test_only_the_command_line_prints_or_exits(path: Path) -> None:
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call)
     ]
-    assert {"print", "sys.exit", "exit", "os._exit"} & set(calls) == set()
+    forbidden = {"print", "sys.exit", "exit", "os._exit"}
+    if path.name == "shares.py":
+        # A forked child has to end here and nowhere else.
+        forbidden.remove("os._exit")
+    assert forbidden & set(calls) == set()

@@ -21,14 +21,14 @@ class BlockFile(Flag):
 
 
 class BlockRun(NamedTuple):
-    """``count`` consecutive blocks whose files read the same.
+    """``nr_blocks`` consecutive blocks whose files read the same.
 
     What was not asked for, or has no file, is ``None``; ``node`` is -1 for a
     block that belongs to no node.
     """
 
     first: int
-    count: int
+    nr_blocks: int
     state: str | None = None
     removable: bool | None = None
     node: int | None = None

@@ -21,20 +21,25 @@ def list_blocks(kernel: Kernel, want: BlockFile) -> Listing:
     runs = [
         BlockRun(
             first=part.start,
-            count=part.end - part.start,
+            nr_blocks=part.end - part.start,
             state=run.value.state.value,
             removable=kernel.profile.hot_remove,
             node=(run.value.links[0] if run.value.links else -1) if has_nodes else None,
             zones=part.value,
         )
         for run in kernel.blocks
-        for part in (_by_zones(kernel, run) if has_zones else (run._replace(value=None),))
+        for part in _by_zones(kernel, run, has_zones=has_zones)
     ]
     return Listing(block_size_bytes=kernel.block_size_bytes, runs=runs)
 
 
-def _by_zones(kernel: Kernel, run: Run[Block]) -> Iterator[Run[tuple[str, ...]]]:
+def _by_zones(
+    kernel: Kernel, run: Run[Block], *, has_zones: bool
+) -> Iterator[Run[tuple[str, ...] | None]]:
     """Part a run where ``valid_zones`` changes: only for blocks that could go somewhere."""
+    if not has_zones:
+        yield Run(run.start, run.end, None)
+        return
     if run.value.state is BlockState.ONLINE:
         yield Run(run.start, run.end, valid_zones(kernel, run.start, run.value))
         return

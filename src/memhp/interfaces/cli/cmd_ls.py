@@ -135,7 +135,7 @@ def _table(
 
 
 def _summary(listing: Listing, *, in_bytes: bool) -> Iterator[str]:
-    online = sum(run.count for run in listing.runs if run.state == "online")
-    offline = sum(run.count for run in listing.runs if run.state != "online")
+    online = sum(run.nr_blocks for run in listing.runs if run.state == "online")
+    offline = sum(run.nr_blocks for run in listing.runs if run.state != "online")
     size = listing.block_size_bytes
     return summary(size, online * size, offline * size, in_bytes=in_bytes)

@@ -91,8 +91,8 @@ def merged(runs: Iterable[BlockRun], split: Sequence[Column]) -> Iterator[BlockR
     by_zones = any(column.name == "ZONES" for column in split)
     last: BlockRun | None = None
     for run in _unknown_ones_apart(runs) if by_zones else runs:
-        if last is not None and last.first + last.count == run.first and same(last, run):
-            last = last._replace(count=last.count + run.count)
+        if last is not None and last.first + last.nr_blocks == run.first and same(last, run):
+            last = last._replace(nr_blocks=last.nr_blocks + run.nr_blocks)
             continue
         if last is not None:
             yield last
@@ -102,8 +102,8 @@ def merged(runs: Iterable[BlockRun], split: Sequence[Column]) -> Iterator[BlockR
 
 
 def _singly(run: BlockRun) -> Iterator[BlockRun]:
-    for number in range(run.first, run.first + run.count):
-        yield run._replace(first=number, count=1)
+    for number in range(run.first, run.first + run.nr_blocks):
+        yield run._replace(first=number, nr_blocks=1)
 
 
 def _unknown_ones_apart(runs: Iterable[BlockRun]) -> Iterator[BlockRun]:
@@ -156,12 +156,12 @@ def cells(
     """Make what turns a run into its cells."""
     show_size = str if in_bytes else human_size
     shows: dict[str, Callable[[BlockRun], Cell]] = {
-        "RANGE": lambda run: _range(run.first, run.count, block_size_bytes),
-        "SIZE": lambda run: show_size(run.count * block_size_bytes),
+        "RANGE": lambda run: _range(run.first, run.nr_blocks, block_size_bytes),
+        "SIZE": lambda run: show_size(run.nr_blocks * block_size_bytes),
         "STATE": state_of,
         "REMOVABLE": lambda run: _yes(run.removable) if run.state == "online" else None,
         "BLOCK": lambda run: (
-            f"{run.first}" if run.count == 1 else f"{run.first}-{run.first + run.count - 1}"
+            f"{run.first}" if run.nr_blocks == 1 else f"{run.first}-{run.first + run.nr_blocks - 1}"
         ),
         "NODE": lambda run: None if run.node is None else f"{run.node}",
         "ZONES": lambda run: "/".join(zones_of(run) or ()) or None,
@@ -180,8 +180,8 @@ def cells_by_block(
     ranges = [place for place, column in enumerate(columns) if column.name == "RANGE"]
     numbers = [place for place, column in enumerate(columns) if column.name == "BLOCK"]
     for run in runs:
-        row = show(run._replace(count=1))
-        for number in range(run.first, run.first + run.count):
+        row = show(run._replace(nr_blocks=1))
+        for number in range(run.first, run.first + run.nr_blocks):
             for place in ranges:
                 row[place] = _range(number, 1, block_size_bytes)
             for place in numbers:

@@ -9,6 +9,8 @@ from memhp.core.words import ExitCode
 from memhp.interfaces.cli.commands import NAMES, command
 from memhp.interfaces.cli.parser import build_parser
 
+_DEBUG = "MEMHP_DEBUG"
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; argparse alone exits by itself."""
@@ -24,6 +26,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read our output has gone; Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.DONE
+    except Exception as fault:
+        if os.environ.get(_DEBUG):
+            raise
+        what = f"{type(fault).__name__}: {fault}".splitlines()[0]
+        return _complain(
+            f"a fault in memhp itself ({what}): please report it; {_DEBUG}=1 shows where it is",
+            ExitCode.BUG,
+        )
     return code
 
 

@@ -31,7 +31,11 @@ def _lines(snapshot: Snapshot) -> Iterator[str]:
         yield from _node(snapshot, node)
     if snapshot.devices:
         yield ""
-        yield from (_device(snapshot, device) for device in snapshot.devices)
+        empty = [d.name for d in snapshot.devices if not d.present and not d.size_bytes]
+        yield from (_device(snapshot, d) for d in snapshot.devices if d.name not in empty)
+        if empty:
+            names = empty[0] if len(empty) == 1 else f"{empty[0]} to {empty[-1]}"
+            yield f"{len(empty)} empty slot{'' if len(empty) == 1 else 's'}: {names}"
 
 
 def _policy(snapshot: Snapshot) -> str:

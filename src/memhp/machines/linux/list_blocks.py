@@ -6,13 +6,13 @@ comes from the nodes' own folders, which name all their blocks at once; and
 many blocks are shared out to as many processes as there are processors.
 """
 
-import marshal
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from memhp.core.errors import MachineError
 from memhp.core.listing import BlockFile, BlockRun, Listing
 from memhp.machines.linux.root import MEMORY, NODES, Root
+from memhp.machines.linux.shares import Column, shared_out
 
 _FIRMWARE = "sys/firmware/memory"
 _FILES = {
@@ -22,12 +22,6 @@ _FILES = {
 }
 _FIRMWARE_FILES = {BlockFile.CONFIGURED: "config", BlockFile.MEMMAP_ON_MEMORY: "memmap_on_memory"}
 _LONGEST = 4096
-_SHARE = 4096
-"""Blocks that are worth a process of their own."""
-_MOST_PROCESSES = 4
-
-Column = list[bytes | None]
-"""What one file reads, block by block; ``None`` where it cannot be read."""
 
 
 def list_blocks(root: Root, want: BlockFile) -> Listing:
@@ -37,13 +31,14 @@ def list_blocks(root: Root, want: BlockFile) -> Listing:
     ``memory0`` has the file, and a file that cannot be read is as one that
     says nothing.
     """
-    block_size_bytes = _block_size(root)
+    block_size_bytes = read_block_size(root)
     numbers = _numbers(root)
     columns = [_column(root, numbers, file) if file in want else None for file in BlockFile]
     return Listing(block_size_bytes=block_size_bytes, runs=list(_runs(numbers, columns)))
 
 
-def _block_size(root: Root) -> int:
+def read_block_size(root: Root) -> int:
+    """The size of a memory block in bytes; raises ``MachineError``."""
     relative = f"{MEMORY}/block_size_bytes"
     found = root.read_if_there(relative)
     if found is None:
@@ -93,7 +88,7 @@ def _column(root: Root, numbers: Sequence[int], file: BlockFile) -> Column | Non
     if file is BlockFile.ZONES and not os.path.exists(root.path(f"{MEMORY}/memory0/{name}")):
         return None
     prefix = root.path(f"{folder}/memory")
-    return _shared_out(lambda share: _read_files(prefix, share, f"/{name}"), numbers)
+    return shared_out(lambda share: _read_files(prefix, share, f"/{name}"), numbers)
 
 
 def _read_files(prefix: str, numbers: Sequence[int], suffix: str) -> Column:
@@ -126,18 +121,39 @@ def _nodes(root: Root, numbers: Sequence[int]) -> Column | None:
     known: dict[str, bytes | None] = {}
     for node in root.names(NODES):
         if node.startswith("node") and node[4:].isdecimal():
-            for name in root.names(f"{NODES}/{node}"):
-                if name.startswith("memory"):
-                    known[name] = None if name in known else node[4:].encode()
+            names = dict.fromkeys(root.names(f"{NODES}/{node}"), node[4:].encode())
+            twice = known.keys() & names.keys()
+            known |= names | dict.fromkeys(twice)
     column: Column = [known.get(f"memory{number}") for number in numbers]
     open_places = [place for place, node in enumerate(column) if node is None]
-    rest = _shared_out(
+    rest = shared_out(
         lambda share: [_first_node(f"{prefix}{number}") or b"-1" for number in share],
         [numbers[place] for place in open_places],
     )
-    for place, node in zip(open_places, rest, strict=True):
-        column[place] = node
+    for place, found in zip(open_places, rest, strict=True):
+        column[place] = found
     return column
+
+
+def nodes_of_blocks(root: Root, numbers: Sequence[int]) -> dict[int, tuple[int, ...]]:
+    """All nodes of each block, ascending: boot memory may have several, or none."""
+    found: dict[int, list[int]] = {}
+    for node in sorted(
+        int(name[4:])
+        for name in root.names(NODES)
+        if name.startswith("node") and name[4:].isdecimal()
+    ):
+        for name in root.names(f"{NODES}/node{node}"):
+            if name.startswith("memory") and name[6:].isdecimal():
+                found.setdefault(int(name[6:]), []).append(node)
+    for number in numbers:
+        if number not in found:
+            # A tree may have been saved without the nodes' own folders.
+            names = root.names(f"{MEMORY}/memory{number}")
+            found[number] = sorted(
+                int(name[4:]) for name in names if name.startswith("node") and name[4:].isdecimal()
+            )
+    return {number: tuple(nodes) for number, nodes in found.items()}
 
 
 def _first_node(folder: str) -> bytes | None:
@@ -149,50 +165,6 @@ def _first_node(folder: str) -> bytes | None:
         if name.startswith("node") and name[4:].isdecimal():
             return name[4:].encode()
     return None
-
-
-def _shared_out(read: Callable[[Sequence[int]], Column], numbers: Sequence[int]) -> Column:
-    """Read with several processes where that is worth it; this one takes the first share."""
-    processors = len(os.sched_getaffinity(0))
-    processes = min(processors, _MOST_PROCESSES, max(1, len(numbers) // _SHARE))
-    step = -(-len(numbers) // processes) if numbers else 1
-    shares = [numbers[start : start + step] for start in range(0, len(numbers), step)] or [[]]
-    others = [_Reader(read, share) for share in shares[1:]]
-    try:
-        column = read(shares[0])
-    finally:
-        rest = [reader.result() for reader in others]
-    for share, found in zip(shares[1:], rest, strict=True):
-        column += read(share) if found is None else found
-    return column
-
-
-class _Reader:
-    """A process that reads a share and sends back what it found."""
-
-    def __init__(self, read: Callable[[Sequence[int]], Column], share: Sequence[int]) -> None:
-        self._receive, send = os.pipe()
-        self._pid = os.fork()
-        if self._pid:
-            os.close(send)
-            return
-        code = 1
-        try:
-            with open(send, "wb") as out:
-                marshal.dump(read(share), out)
-            code = 0
-        finally:
-            os._exit(code)
-
-    def result(self) -> Column | None:
-        """What it read; ``None`` where it died, and somebody else has to read it."""
-        with open(self._receive, "rb") as source:
-            data = source.read()
-        _, status = os.waitpid(self._pid, 0)
-        if status != 0:
-            return None
-        column: Column = marshal.loads(data)
-        return column
 
 
 def _runs(numbers: Sequence[int], columns: Sequence[Column | None]) -> Iterator[BlockRun]:
@@ -218,7 +190,7 @@ def _run(first: int, count: int, values: Sequence[bytes | None], there: Sequence
     has_state, has_removable, has_node, has_zones, has_config, has_memmap = there
     return BlockRun(
         first=first,
-        count=count,
+        nr_blocks=count,
         state=_text(state) if has_state else None,
         removable=_is_one(removable) if has_removable else None,
         node=int(node or b"-1") if has_node else None,

@@ -69,6 +69,13 @@ class Root:
         except (OSError, ValueError) as err:
             raise self.unreadable(relative, err) from err
 
+    def link(self, relative: str) -> str:
+        """Where a symbolic link points, as it is written; empty where there is none."""
+        try:
+            return os.readlink(self.path(relative))
+        except OSError:
+            return ""
+
     def unreadable(self, relative: str, err: Exception) -> MachineError:
         """The error for a file that is there and cannot be read."""
         why = err.strerror if isinstance(err, OSError) else str(err)

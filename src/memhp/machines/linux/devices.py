@@ -1,0 +1,141 @@
+"""Memory devices of a Linux machine, and the addresses that the kernel took from each.
+
+- ACPI's ``PNP0C80``: which blocks are a device's own say the links
+  ``physical_node*`` (``acpi_bind_memory_blocks()``).
+- virtio-mem: its region is an entry of iomem with the device's name, what came
+  of it are the entries ``System RAM (virtio_mem)`` inside.
+- dax: ``resource`` and ``size``; its memory is used while kmem is its driver.
+- s390: standby memory that is configured or not, block by block.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+
+from memhp.core.geometry import NodeId
+from memhp.core.ranges import PhysRange, runs_of
+from memhp.core.snapshot import Device, IomemEntry
+from memhp.core.words import DeviceKind
+from memhp.machines.linux.numbers import indexed, number
+from memhp.machines.linux.root import MEMORY, Root
+
+_ACPI = "sys/bus/acpi/devices"
+_VIRTIO = "sys/bus/virtio/drivers/virtio_mem"
+_DAX = "sys/bus/dax/devices"
+_STANDBY = "sys/firmware/memory"
+_PRESENT = 1
+"""Bit 0 of ``_STA`` (ACPI 6.5, 6.3.7)."""
+
+
+def read_devices(
+    root: Root, block_size_bytes: int, iomem: Iterable[IomemEntry]
+) -> tuple[Device, ...]:
+    """Every memory device by kind and name; raises ``MachineError``."""
+    iomem = tuple(iomem)
+    return (
+        *_acpi(root, block_size_bytes),
+        *_virtio_mem(root, block_size_bytes, iomem),
+        *_dax(root, iomem),
+        *_standby(root, block_size_bytes),
+    )
+
+
+def _acpi(root: Root, block_size_bytes: int) -> Iterator[Device]:
+    for name in sorted(name for name in root.names(_ACPI) if name.startswith("PNP0C80:")):
+        status = number(root.text_if_there(f"{_ACPI}/{name}/status")) or 0
+        blocks = sorted(_bound_blocks(root, f"{_ACPI}/{name}"))
+        ranges = tuple(_ranges(blocks, block_size_bytes))
+        yield Device(
+            name=name,
+            kind=DeviceKind.DIMM,
+            size_bytes=sum(part.size_bytes for part in ranges),
+            node=_node_of(root, blocks),
+            present=bool(status & _PRESENT),
+            ranges=ranges,
+        )
+
+
+def _bound_blocks(root: Root, device: str) -> Iterator[int]:
+    for name in root.names(device):
+        if name.startswith("physical_node"):
+            target = root.link(f"{device}/{name}")
+            block = indexed(os.path.basename(target), "memory")
+            if block is not None:
+                yield block
+
+
+def _virtio_mem(
+    root: Root, block_size_bytes: int, iomem: tuple[IomemEntry, ...]
+) -> Iterator[Device]:
+    names = [name for name in root.names(_VIRTIO) if indexed(name, "virtio") is not None]
+    for name in sorted(names, key=lambda name: indexed(name, "virtio") or 0):
+        region = next((entry.range for entry in iomem if entry.name == name), None)
+        ranges = () if region is None else tuple(_ram_inside(region, iomem))
+        blocks = [n for part in ranges for n in part.blocks_touched(block_size_bytes)]
+        yield Device(
+            name=name,
+            kind=DeviceKind.VIRTIO_MEM,
+            size_bytes=0 if region is None else region.size_bytes,
+            node=_node_of(root, blocks),
+            present=True,
+            ranges=ranges,
+        )
+
+
+def _dax(root: Root, iomem: tuple[IomemEntry, ...]) -> Iterator[Device]:
+    for name in sorted(name for name in root.names(_DAX) if name.startswith("dax")):
+        folder = f"{_DAX}/{name}"
+        size = number(root.text_if_there(f"{folder}/size"), 0) or 0
+        start = number(root.text_if_there(f"{folder}/resource"), 0)
+        node = number(root.text_if_there(f"{folder}/target_node"))
+        ranges: tuple[PhysRange, ...] = ()
+        if start is not None and size and os.path.basename(root.link(f"{folder}/driver")) == "kmem":
+            ranges = tuple(_ram_inside(PhysRange.at(start, size), iomem))
+        yield Device(
+            name=name,
+            kind=DeviceKind.DAX,
+            size_bytes=size,
+            node=None if node is None or node < 0 else NodeId(node),
+            present=True,
+            ranges=ranges,
+        )
+
+
+def _standby(root: Root, block_size_bytes: int) -> Iterator[Device]:
+    """Runs of blocks that stand alike; each is named for its first block."""
+    found = {
+        block: root.text_if_there(f"{_STANDBY}/{name}/config") == "1"
+        for name in root.names(_STANDBY)
+        if (block := indexed(name, "memory")) is not None
+    }
+    for configured, group in groupby(sorted(found), key=found.__getitem__):
+        for part in _ranges(list(group), block_size_bytes):
+            yield Device(
+                name=f"standby{part.start // block_size_bytes}",
+                kind=DeviceKind.STANDBY,
+                size_bytes=part.size_bytes,
+                node=None,
+                present=configured,
+                ranges=(part,) if configured else (),
+            )
+
+
+def _ram_inside(region: PhysRange, iomem: Iterable[IomemEntry]) -> Iterator[PhysRange]:
+    for entry in iomem:
+        inside = region.start <= entry.range.start and entry.range.end <= region.end
+        if inside and entry.name.startswith("System RAM"):
+            yield entry.range
+
+
+def _ranges(blocks: Iterable[int], block_size_bytes: int) -> Iterator[PhysRange]:
+    for first, last in runs_of(blocks):
+        yield PhysRange(start=first * block_size_bytes, end=(last + 1) * block_size_bytes)
+
+
+def _node_of(root: Root, blocks: list[int]) -> NodeId | None:
+    """The node of a device's first block; ``None`` while it has none."""
+    for name in root.names(f"{MEMORY}/memory{blocks[0]}") if blocks else ():
+        node = indexed(name, "node")
+        if node is not None:
+            return NodeId(node)
+    return None
