@@ -20,7 +20,8 @@
         └── RecordingError
 
 What the kernel refuses is no exception above the machines: it is an
-``outcome.Refused``. Facts are attributes; the sentence is ``str(error)``.
+``outcome.Refused``. Facts are attributes; the sentence is ``str(error)``, on one
+line whatever the facts hold.
 """
 
 from memhp.core.words import ExitCode
@@ -30,6 +31,12 @@ class MemhpError(Exception):
     """The root: catch this to catch whatever memhp raises on purpose."""
 
     exit_code: ExitCode = ExitCode.REFUSED
+
+    def __str__(self) -> str:
+        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in self._sentence())
+
+    def _sentence(self) -> str:
+        return super().__str__()
 
 
 class ArgumentError(MemhpError):
@@ -43,7 +50,7 @@ class ArgumentError(MemhpError):
         self.problem = problem
         self.advice = advice
 
-    def __str__(self) -> str:
+    def _sentence(self) -> str:
         return f"'{self.text}' {self.problem}: {self.advice}"
 
 
@@ -58,8 +65,8 @@ class MachineError(MemhpError):
         self.problem = problem
         self.advice = advice
 
-    def __str__(self) -> str:
-        return _sentence(f"machine '{self.machine}' {self.problem}", self.advice)
+    def _sentence(self) -> str:
+        return _advised(f"machine '{self.machine}' {self.problem}", self.advice)
 
 
 class NoSuchMachine(MachineError):
@@ -97,7 +104,7 @@ class DescriptionError(MachineError):
         self.key = key
         self.allowed = allowed
 
-    def __str__(self) -> str:
+    def _sentence(self) -> str:
         place = self.file if self.line is None else f"{self.file}, line {self.line}"
         what = self.problem if self.key is None else f"'{self.key}' {self.problem}"
         return f"{place}: {what}; {self.allowed}"
@@ -114,7 +121,7 @@ class NoSuchObject(MemhpError):
         self.name = name
         self.advice = advice
 
-    def __str__(self) -> str:
+    def _sentence(self) -> str:
         return f"machine '{self.machine}' has no {self.name}: {self.advice}"
 
 
@@ -127,7 +134,7 @@ class NotSupported(MemhpError):
         self.operation = operation
         self.advice = advice
 
-    def __str__(self) -> str:
+    def _sentence(self) -> str:
         return f"machine '{self.machine}' cannot {self.operation}: {self.advice}"
 
 
@@ -140,7 +147,7 @@ class CannotPlan(MemhpError):
         self.problem = problem
         self.advice = advice
 
-    def __str__(self) -> str:
+    def _sentence(self) -> str:
         return f"cannot {self.request}: {self.problem}; {self.advice}"
 
 
@@ -154,7 +161,7 @@ class StalePlan(MemhpError):
         self.machine = machine
         self.changed = changed
 
-    def __str__(self) -> str:
+    def _sentence(self) -> str:
         return (
             f"machine '{self.machine}' has changed since the plan was made "
             f"({self.changed}): make the plan again"
@@ -179,9 +186,9 @@ class AcpiTableError(FormatError):
         self.offset = offset
         self.advice = advice
 
-    def __str__(self) -> str:
+    def _sentence(self) -> str:
         place = "" if self.offset is None else f" at byte {self.offset}"
-        return _sentence(f"ACPI table {self.table}{place}: {self.problem}", self.advice)
+        return _advised(f"ACPI table {self.table}{place}: {self.problem}", self.advice)
 
 
 class CommandLineError(FormatError):
@@ -195,7 +202,7 @@ class CommandLineError(FormatError):
         self.problem = problem
         self.advice = advice
 
-    def __str__(self) -> str:
+    def _sentence(self) -> str:
         return f"kernel parameter '{self.parameter}' {self.problem}: {self.advice}"
 
 
@@ -208,9 +215,9 @@ class RecordingError(FormatError):
         self.field = field
         self.problem = problem
 
-    def __str__(self) -> str:
+    def _sentence(self) -> str:
         return f"recording {self.file}: '{self.field}' {self.problem}"
 
 
-def _sentence(fact: str, advice: str | None) -> str:
+def _advised(fact: str, advice: str | None) -> str:
     return fact if advice is None else f"{fact}: {advice}"
