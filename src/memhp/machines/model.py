@@ -23,6 +23,7 @@ from memhp.core.plan import (
 from memhp.core.snapshot import Device, MemoryBlock, Snapshot, Want
 from memhp.core.words import Ability, BlockState, ZoneType
 from memhp.model.acpi_memory import Verdict, eject, plug_in
+from memhp.model.boot_inputs import BootInputs, inputs_of
 from memhp.model.devices import DimmSlot
 from memhp.model.hardware import DoesNotFit, give_address, new_dimm
 from memhp.model.kernel import Kernel
@@ -111,6 +112,10 @@ class ModelMachine:
     def lasts(self) -> bool:
         """Whether the next command finds what this one did."""
         return self._source.lasts
+
+    def boot_inputs(self) -> BootInputs:
+        """What the machine's kernel was booted from."""
+        return inputs_of(self._source.load())
 
     def tree(self) -> Tree:
         """The machine's files, to look at."""

@@ -26,6 +26,7 @@ _LOCALITY: Final = struct.Struct("<HHIBBBBIIIQ")
 _CACHE: Final = struct.Struct("<HHIIIQIHH")
 UNREACHABLE: Final = 0xFFFF
 _LATENCY_TYPES: Final = (0, 1, 2)
+_UINT_MAX: Final = (1 << 32) - 1
 
 _NEW_HEADER: Final = TableHeader(revision=2)
 
@@ -65,16 +66,19 @@ class LatencyBandwidth:
         """Nanoseconds or MiB/s as the kernel exports them (``hmat_normalize()``).
 
         ``None`` where the table says that the target cannot be reached, or
-        says nothing. Latencies are rounded up from picoseconds; revision 1
-        gave them in nanoseconds.
+        says nothing, or says more than 32 bits hold. From revision 2 on
+        latencies are rounded up from picoseconds; revision 1 counted both in
+        tenths.
         """
-        raw = self.values[self.initiators.index(initiator)][self.targets.index(target)]
-        if raw in {0, UNREACHABLE}:
+        if initiator not in self.initiators or target not in self.targets:
             return None
+        raw = self.values[self.initiators.index(initiator)][self.targets.index(target)]
         scaled = raw * self.base_unit
-        if not self.is_latency or revision == 1:
-            return scaled
-        return -(-scaled // 1000)
+        if raw == UNREACHABLE or not 0 < scaled <= _UINT_MAX or (revision == 1 and scaled < 10):
+            return None
+        if revision == 1:
+            return -(-scaled // 10)
+        return -(-scaled // 1000) if self.is_latency else scaled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,6 +32,7 @@ ENABLED: Final = 1
 HOTPLUGGABLE: Final = 2
 NON_VOLATILE: Final = 4
 _ADDRESS_SPACE: Final = 1 << 64
+_LAST_REVISION: Final = (1 << 32) - 1
 
 _NEW_HEADER: Final = TableHeader(revision=3)
 
@@ -143,7 +144,10 @@ def parse_srat(data: bytes, *, verify_checksum: bool = True) -> Srat:
 
 
 def encode_srat(srat: Srat) -> bytes:
-    """Write an SRAT; of a table that was read, the same bytes."""
+    """Write an SRAT; of a table that was read, the same bytes.
+
+    Raises ``AcpiTableError`` for a domain that the table's revision has no room for.
+    """
     body = b"".join(_write(entry, srat.header.revision) for entry in srat.entries)
     return close_table(SIGNATURE, srat.header, _FIXED.pack(*srat.reserved) + body)
 
@@ -152,8 +156,15 @@ def with_hotpluggable(srat: Srat, domain: int, *, on: bool = True) -> Srat:
     """Set or clear the hot-pluggable bit of a domain's memory, for a table override.
 
     The OEM revision goes up by one: the kernel takes a replacement only then
-    (``acpi_table_initrd_override()``).
+    (``acpi_table_initrd_override()``). Raises ``AcpiTableError`` where there
+    is no higher one.
     """
+    if srat.header.oem_revision == _LAST_REVISION:
+        raise AcpiTableError(
+            table=SIGNATURE,
+            problem="has the highest OEM revision, and a replacement needs a higher one",
+            advice="the kernel cannot be given another table",
+        )
     changed = tuple(
         replace(entry, flags=entry.flags | HOTPLUGGABLE if on else entry.flags & ~HOTPLUGGABLE)
         if isinstance(entry, MemoryAffinity) and entry.enabled and entry.domain == domain
@@ -237,6 +248,12 @@ def _read_initiator(
 
 def _write(entry: Entry, revision: int) -> bytes:
     match entry:
+        case MemoryAffinity() | CpuAffinity() if revision < 2 and entry.domain > 0xFF:
+            raise AcpiTableError(
+                table=SIGNATURE,
+                problem=f"has no room for domain {entry.domain} in revision {revision}",
+                advice="write it in revision 2 or later",
+            )
         case UnknownEntry():
             return entry.data
         case MemoryAffinity():

@@ -28,6 +28,7 @@ class Command(Protocol):
 
 NAMES = (
     "ls",
+    "boot",
     "online",
     "offline",
     "add",

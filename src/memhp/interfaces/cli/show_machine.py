@@ -7,6 +7,7 @@ from memhp.core.ranges import format_blocks
 from memhp.core.snapshot import Device, NodeInfo, Snapshot
 from memhp.core.targets import format_size
 from memhp.core.words import BlockState, ZoneType
+from memhp.interfaces.cli.amounts import amount
 
 
 def show_machine(snapshot: Snapshot) -> None:
@@ -20,8 +21,8 @@ def _lines(snapshot: Snapshot) -> Iterator[str]:
     size = snapshot.block_size_bytes
     yield (
         f"{snapshot.machine}: {len(snapshot.blocks)} blocks of {format_size(size)}, "
-        f"{len(online)} online ({_amount(len(online) * size)}), "
-        f"{_amount(len(movable) * size)} of it movable"
+        f"{len(online)} online ({amount(len(online) * size)}), "
+        f"{amount(len(movable) * size)} of it movable"
     )
     if snapshot.command_line:
         yield f"command line: {snapshot.command_line}"
@@ -60,7 +61,7 @@ def _node(snapshot: Snapshot, node: NodeInfo) -> Iterator[str]:
             last = bytes_of(zone.start_pfn + zone.spanned) - 1
             yield (
                 f"  {zone.zone:<8} {first:#014x}-{last:#014x}  "
-                f"{_amount(bytes_of(zone.present)):>9} present"
+                f"{amount(bytes_of(zone.present)):>9} present"
             )
 
 
@@ -71,13 +72,4 @@ def _device(snapshot: Snapshot, device: Device) -> str:
     mine = [b for b in snapshot.blocks if b.device == device.name]
     online = sum(b.state is not BlockState.OFFLINE for b in mine)
     blocks = f"  {online} of {len(mine)} blocks online" if mine else ""
-    return f"{device.name:<12}{node} {_amount(device.size_bytes):>9}  {state}{blocks}"
-
-
-def _amount(size_bytes: int) -> str:
-    """An amount for a person: two digits behind the point at most, in GiB from 1 GiB up."""
-    for unit, shift in (("TiB", 40), ("GiB", 30), ("MiB", 20)):
-        if size_bytes >= 1 << shift:
-            text = f"{size_bytes / (1 << shift):.2f}".rstrip("0").rstrip(".")
-            return f"{text} {unit}"
-    return f"{size_bytes >> 10} KiB" if size_bytes else "0"
+    return f"{device.name:<12}{node} {amount(device.size_bytes):>9}  {state}{blocks}"

@@ -4,6 +4,7 @@ So far it is only looked at.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from memhp.core.census import BlockCensus
 from memhp.core.errors import NotSupported
@@ -23,6 +24,9 @@ from memhp.machines.linux.nodes import read_nodes
 from memhp.machines.linux.policy import read_command_line, read_policy
 from memhp.machines.linux.root import Root
 from memhp.machines.linux.zones import read_zones
+
+if TYPE_CHECKING:  # the model is needed by what boots it alone
+    from memhp.model.boot_inputs import BootInputs
 
 _BOOT_ID = "proc/sys/kernel/random/boot_id"
 _MACHINE_ID = "etc/machine-id"
@@ -69,6 +73,12 @@ class LinuxMachine:
             command_line=command_line,
             policy=read_policy(root, command_line) if Want.POLICY in want else Policy(),
         )
+
+    def boot_inputs(self) -> "BootInputs":
+        """What the machine was booted from, for the model; raises ``MachineError``."""
+        from memhp.machines.linux.boot_inputs import read_boot_inputs  # noqa: PLC0415
+
+        return read_boot_inputs(self._root)
 
     def list_blocks(self, want: BlockFile) -> Listing:
         """Read the wanted files of every block; raises ``MachineError``."""
