@@ -9,7 +9,7 @@ that show the same are one range. Without -M it lists this host.
 """
 
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 
 from memhp.core.errors import ArgumentError
@@ -27,7 +27,7 @@ from memhp.interfaces.cli.ls_columns import (
     parse_columns,
 )
 from memhp.interfaces.cli.ls_print import json_document, pairs, raw, summary, table
-from memhp.interfaces.cli.options import add_machine_option
+from memhp.interfaces.cli.options import LIVE, add_machine_option
 from memhp.machines.open import open_lister
 
 SUMMARY = "list memory with its state, as lsmem does"
@@ -37,7 +37,7 @@ _SPLIT_BY_NOTHING = "none"
 def add_arguments(parser: ArgumentParser) -> None:
     """Describe the command's options; the letters are lsmem's."""
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("-J", "--json", action="store_true", help="print JSON")
+    form.add_argument("-J", "--json", action="store_true", default=SUPPRESS, help="print JSON")
     form.add_argument("-P", "--pairs", action="store_true", help='print NAME="value" pairs')
     form.add_argument("-r", "--raw", action="store_true", help="print cells with one blank between")
     parser.add_argument("-a", "--all", action="store_true", help="list every block by itself")
@@ -108,7 +108,7 @@ def _parts(args: Namespace) -> tuple[bool, bool]:
 
 def _address(args: Namespace) -> str:
     if args.sysroot is None:
-        return args.machine or "linux:"
+        return args.machine or LIVE
     if args.machine is not None:
         raise ArgumentError(
             text="--sysroot", problem="stands beside a machine", advice="give one of the two"

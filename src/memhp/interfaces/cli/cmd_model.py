@@ -18,6 +18,7 @@ from memhp.core.errors import NotSupported
 from memhp.core.snapshot import Want
 from memhp.core.targets import format_size
 from memhp.core.words import ExitCode
+from memhp.interfaces.cli.colour import paint_for_stdout
 from memhp.interfaces.cli.options import add_json_option, add_machine_option, machine_of
 from memhp.interfaces.cli.show import print_json
 from memhp.interfaces.cli.show_machine import show_machine
@@ -99,7 +100,7 @@ def _show(args: Namespace) -> ExitCode:
     if args.json:
         print_json(snapshot)
     else:
-        show_machine(snapshot)
+        show_machine(snapshot, paint_for_stdout())
     return ExitCode.DONE
 
 

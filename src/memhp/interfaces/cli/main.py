@@ -42,8 +42,9 @@ def _run(words: list[str]) -> ExitCode:
     parser = build_parser(known)
     args = parser.parse_args(words)
     if args.command is None:
-        parser.print_help()
-        return ExitCode.DONE
+        from memhp.interfaces.cli.overview import show_overview  # noqa: PLC0415
+
+        return show_overview(args)
     return command(args.command).run(args)
 
 

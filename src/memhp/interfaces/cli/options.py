@@ -1,7 +1,7 @@
 """Options that several commands share."""
 
 import os
-from argparse import ArgumentParser, Namespace
+from argparse import SUPPRESS, ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
 from memhp.core.errors import ArgumentError
@@ -11,15 +11,21 @@ if TYPE_CHECKING:  # starting fast: a listing needs none of what a machine can d
     from memhp.core.machine import Machine
 
 MACHINE_VARIABLE = "MEMHP_MACHINE"
+LIVE = "linux:"
+"""This host."""
 
 
-def add_machine_option(parser: ArgumentParser) -> None:
-    """Add ``-M``: which machine the command is about."""
+def add_machine_option(parser: ArgumentParser, *, everywhere: bool = False) -> None:
+    """Add ``-M``: which machine the command is about.
+
+    It may stand before the command (``everywhere``) or behind it; what is not
+    given behind leaves what stood before.
+    """
     parser.add_argument(
         "-M",
         "--machine",
         metavar="ADDRESS",
-        default=os.environ.get(MACHINE_VARIABLE),
+        default=os.environ.get(MACHINE_VARIABLE) if everywhere else SUPPRESS,
         help="the machine: linux: (this host), linux:/saved/tree, model:NAME or "
         f"model:FILE.machine (default: ${MACHINE_VARIABLE})",
     )
@@ -27,7 +33,9 @@ def add_machine_option(parser: ArgumentParser) -> None:
 
 def add_json_option(parser: ArgumentParser) -> None:
     """Add ``--json``: the same values for a program to read."""
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument(
+        "--json", action="store_true", default=SUPPRESS, help="print the result as JSON"
+    )
 
 
 def machine_of(args: Namespace) -> "Machine":

@@ -8,8 +8,11 @@ from typing import NoReturn
 
 from memhp import __version__
 from memhp.interfaces.cli.commands import NAMES, command
+from memhp.interfaces.cli.options import add_machine_option
 
-DESCRIPTION = "Memory hotplug for Linux: on this host, on QEMU/KVM guests, and on a model."
+DESCRIPTION = """\
+Memory hotplug for Linux: look at a machine's memory, take it out, put it in.
+Without a command: the machine on one screen."""
 EPILOG = """\
 targets:
   memory32  32-39  32,35        memory blocks (a bare number is always a block)
@@ -53,6 +56,8 @@ def build_parser(names: Iterable[str] = NAMES) -> Parser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"memhp {__version__}")
+    add_machine_option(parser, everywhere=True)
+    parser.add_argument("--json", action="store_true", help="print the overview as JSON")
     commands = parser.add_subparsers(
         title="commands", dest="command", metavar="COMMAND", parser_class=Parser
     )

@@ -4,72 +4,106 @@ from collections.abc import Iterator
 
 from memhp.core.geometry import bytes_of
 from memhp.core.ranges import format_blocks
-from memhp.core.snapshot import Device, NodeInfo, Snapshot
+from memhp.core.snapshot import Device, NodeInfo, Snapshot, ZoneInfo
 from memhp.core.targets import format_size
-from memhp.core.words import BlockState, ZoneType
+from memhp.core.words import BlockState, OnlineType, ZoneType
 from memhp.interfaces.cli.amounts import amount
+from memhp.interfaces.cli.colour import Paint
+
+_MOST_DEVICES = 12
+_LONGEST_COMMAND_LINE = 120
 
 
-def show_machine(snapshot: Snapshot) -> None:
+def show_machine(snapshot: Snapshot, paint: Paint) -> None:
     """Print the machine."""
-    print("\n".join(_lines(snapshot)))
+    print("\n".join(_lines(snapshot, paint)))
 
 
-def _lines(snapshot: Snapshot) -> Iterator[str]:
+def _lines(snapshot: Snapshot, paint: Paint) -> Iterator[str]:
     online = [b for b in snapshot.blocks if b.state is not BlockState.OFFLINE]
     movable = [b for b in online if b.zone is ZoneType.MOVABLE]
     size = snapshot.block_size_bytes
     yield (
-        f"{snapshot.machine}: {len(snapshot.blocks)} blocks of {format_size(size)}, "
+        f"{paint(snapshot.machine.rstrip(':'), 'bold')}: {len(snapshot.blocks)} blocks of {format_size(size)}, "
         f"{len(online)} online ({amount(len(online) * size)}), "
-        f"{amount(len(movable) * size)} of it movable"
+        f"{paint(amount(len(movable) * size), 'green')} of it movable"
     )
     if snapshot.command_line:
-        yield f"command line: {snapshot.command_line}"
+        yield f"command line: {_short(snapshot.command_line)}"
     yield f"new memory: {_policy(snapshot)}"
     for node in snapshot.nodes:
         yield ""
-        yield from _node(snapshot, node)
+        yield from _node(snapshot, node, paint)
+    if not snapshot.nodes and snapshot.zones:
+        yield ""
+        yield from (_zone(zone, paint) for zone in snapshot.zones)
     if snapshot.devices:
         yield ""
-        empty = [d.name for d in snapshot.devices if not d.present and not d.size_bytes]
-        yield from (_device(snapshot, d) for d in snapshot.devices if d.name not in empty)
-        if empty:
-            names = empty[0] if len(empty) == 1 else f"{empty[0]} to {empty[-1]}"
-            yield f"{len(empty)} empty slot{'' if len(empty) == 1 else 's'}: {names}"
+        yield from _devices(snapshot, paint)
+
+
+def _short(text: str) -> str:
+    if len(text) <= _LONGEST_COMMAND_LINE:
+        return text
+    return f"{text[:_LONGEST_COMMAND_LINE]}…"
 
 
 def _policy(snapshot: Snapshot) -> str:
+    """What a person wants to know first, then the settings that make it so."""
     policy = snapshot.policy
     if policy.auto_online_blocks is None:
-        return "unknown"
+        return "comes online as somebody in user space decides"
     words = [f"auto_online_blocks={policy.auto_online_blocks}"]
     if policy.online_policy is not None:
         words.append(f"online_policy={policy.online_policy}")
     if policy.memmap_on_memory is not None:
         words.append(f"memmap_on_memory={policy.memmap_on_memory}")
-    return ", ".join(words)
+    return f"{_MEANINGS[policy.auto_online_blocks]} ({', '.join(words)})"
 
 
-def _node(snapshot: Snapshot, node: NodeInfo) -> Iterator[str]:
+_MEANINGS = {
+    OnlineType.OFFLINE: "stays offline until somebody brings it online",
+    OnlineType.ONLINE: "comes online by itself, in the zone that the kernel chooses",
+    OnlineType.ONLINE_KERNEL: "comes online by itself, for kernel data too",
+    OnlineType.ONLINE_MOVABLE: "comes online by itself, movable",
+}
+
+
+def _node(snapshot: Snapshot, node: NodeInfo, paint: Paint) -> Iterator[str]:
     blocks = [b.block for b in snapshot.blocks if node.node in b.nodes]
     cpus = "with processors" if node.has_cpu else "no processor"
-    yield f"node{node.node}  {cpus}, {format_blocks(blocks) if blocks else 'no memory'}"
+    where = format_blocks(blocks) if blocks else "no memory"
+    yield f"{paint(f'node{node.node}', 'bold')}  {cpus}, {where}"
     for zone in snapshot.zones:
         if zone.node == node.node:
-            first = bytes_of(zone.start_pfn)
-            last = bytes_of(zone.start_pfn + zone.spanned) - 1
-            yield (
-                f"  {zone.zone:<8} {first:#014x}-{last:#014x}  "
-                f"{amount(bytes_of(zone.present)):>9} present"
-            )
+            yield _zone(zone, paint)
 
 
-def _device(snapshot: Snapshot, device: Device) -> str:
+def _zone(zone: ZoneInfo, paint: Paint) -> str:
+    first = bytes_of(zone.start_pfn)
+    last = bytes_of(zone.start_pfn + zone.spanned) - 1
+    name = f"{zone.zone:<8}"
+    shown = paint(name, "green" if zone.zone is ZoneType.MOVABLE else "yellow")
+    return f"  {shown} {first:#014x}-{last:#014x}  {amount(bytes_of(zone.present)):>9} present"
+
+
+def _devices(snapshot: Snapshot, paint: Paint) -> Iterator[str]:
+    empty = [d.name for d in snapshot.devices if not d.present and not d.size_bytes]
+    real = [d for d in snapshot.devices if d.name not in empty]
+    yield from (_device(snapshot, device, paint) for device in real[:_MOST_DEVICES])
+    if len(real) > _MOST_DEVICES:
+        yield paint(f"and {len(real) - _MOST_DEVICES} more devices", "dim")
+    if empty:
+        names = empty[0] if len(empty) == 1 else f"{empty[0]} to {empty[-1]}"
+        yield paint(f"{len(empty)} empty slot{'' if len(empty) == 1 else 's'}: {names}", "dim")
+
+
+def _device(snapshot: Snapshot, device: Device, paint: Paint) -> str:
     where = ", ".join(str(part) for part in device.ranges) or "gives no memory"
-    state = where if device.present else "not plugged in"
+    state = where if device.present else paint("not plugged in", "dim")
     node = "" if device.node is None else f" node{device.node}"
     mine = [b for b in snapshot.blocks if b.device == device.name]
     online = sum(b.state is not BlockState.OFFLINE for b in mine)
     blocks = f"  {online} of {len(mine)} blocks online" if mine else ""
-    return f"{device.name:<12}{node} {amount(device.size_bytes):>9}  {state}{blocks}"
+    name = paint(f"{device.name:<12}", "cyan")
+    return f"{name}{node} {amount(device.size_bytes):>9}  {state}{blocks}"
