@@ -23,8 +23,9 @@ def _lines(snapshot: Snapshot, paint: Paint) -> Iterator[str]:
     online = [b for b in snapshot.blocks if b.state is not BlockState.OFFLINE]
     movable = [b for b in online if b.zone is ZoneType.MOVABLE]
     size = snapshot.block_size_bytes
+    name = paint(snapshot.machine.rstrip(":"), "bold")
     yield (
-        f"{paint(snapshot.machine.rstrip(':'), 'bold')}: {len(snapshot.blocks)} blocks of {format_size(size)}, "
+        f"{name}: {len(snapshot.blocks)} blocks of {format_size(size)}, "
         f"{len(online)} online ({amount(len(online) * size)}), "
         f"{paint(amount(len(movable) * size), 'green')} of it movable"
     )
