@@ -110,7 +110,7 @@ class Plan:
 
 def mark_of(identity: str, objects: Iterable[MemoryBlock | Device]) -> str:
     """Sum up the structure of what a plan touches; page counts are no part of it."""
-    digest = hashlib.sha256(identity.encode())
+    digest = hashlib.sha256(identity.encode(errors="surrogatepass"))
     for item in objects:
         digest.update(repr(item).encode())
     return digest.hexdigest()[:16]
