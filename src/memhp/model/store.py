@@ -62,6 +62,12 @@ class StateFile:
         """
         target = Path(path)
         description = parse_description(description_text, file or target.name)
+        if not target.parent.is_dir():
+            raise StateFileError(
+                machine=str(path),
+                problem=f"cannot be made, for there is no folder {target.parent}",
+                advice="make the folder first",
+            )
         new = target.with_name(f".{target.name}.{os.getpid()}.new")
         try:
             new.unlink(missing_ok=True)

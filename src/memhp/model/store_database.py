@@ -74,7 +74,8 @@ def judged(path: Path) -> Iterator[None]:
     """Turn what SQLite and the decoder say into ``StateFileError`` and ``MachineLocked``."""
     try:
         yield
-    except CodecError as err:
+    except (CodecError, UnicodeDecodeError) as err:
+        # SQLite quotes what it found in its message, and that may be any bytes.
         raise _damaged(path, str(err)) from err
     except sqlite3.Error as err:
         code = getattr(err, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
