@@ -1,5 +1,6 @@
 """Trees of a Linux machine's files in a folder, of many shapes."""
 
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,12 @@ def save_tree(
                 links = root / NODES / f"node{node}"
                 links.mkdir(parents=True, exist_ok=True)
                 (links / f"memory{number}").symlink_to(f"../../memory/memory{number}")
+    return root
+
+
+def unpack(archive: Path, root: Path) -> Path:
+    """Unpack a tree that was saved from a real guest; returns its root."""
+    subprocess.run(["tar", "xzf", archive, "-C", root], check=True)
     return root
 
 

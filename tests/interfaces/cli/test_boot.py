@@ -2,7 +2,6 @@
 
 import json
 import struct
-import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from memhp.core.acpi.srat import encode_srat, parse_srat, with_hotpluggable
 from memhp.interfaces.cli.main import main
 from memhp.model.trace.predict import boot_recorded
 from memhp.model.trace.recording import parse_recording, read_recording
-from saved_trees import SavedBlock, save_tree
+from saved_trees import SavedBlock, save_tree, unpack
 
 TREES = Path(__file__).parents[2] / "machines/linux/trees"
 RECORDINGS = Path(__file__).parents[2] / "model/trace/recordings"
@@ -38,9 +37,7 @@ REAL = {
 @pytest.fixture
 def tree(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     release: str = getattr(request, "param", "6.12")
-    with tarfile.open(TREES / f"boot-{release}.tar.gz") as archive:
-        archive.extractall(tmp_path, filter="tar")
-    return tmp_path
+    return unpack(TREES / f"boot-{release}.tar.gz", tmp_path)
 
 
 def booted(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """A Linux machine through its files: trees saved from real guests, odd ones, and this host."""
 
-import tarfile
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,7 @@ from memhp.core.words import (
 )
 from memhp.machines.linux.machine import LinuxMachine, open_linux
 from memhp.machines.linux.root import MEMORY, NODES, Root
-from saved_trees import SavedBlock, save_tree
+from saved_trees import SavedBlock, save_tree, unpack
 
 TREES = Path(__file__).parent / "trees"
 
@@ -40,9 +39,7 @@ class Watched(Root):
 @pytest.fixture(params=["6.1", "6.12"])
 def guest(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A guest with 1 GiB, a DIMM of 256 MiB, and 256 MiB from a virtio-mem device."""
-    with tarfile.open(TREES / f"guest-{request.param}.tar.gz") as archive:
-        archive.extractall(tmp_path, filter="tar")
-    return tmp_path
+    return unpack(TREES / f"guest-{request.param}.tar.gz", tmp_path)
 
 
 def test_a_real_guest_in_every_part(guest: Path) -> None:
