@@ -29,6 +29,27 @@ def read(text: str, *, memmap_force: bool = True) -> CommandLine:
     return parse_command_line(text, memmap_force=memmap_force)
 
 
+def test_what_holds_where_nothing_is_said() -> None:
+    assert read("") == CommandLine(
+        text="",
+        movable_node=False,
+        kernelcore_mirror=False,
+        kernelcore_pages=0,
+        kernelcore_percent=0,
+        movablecore_pages=0,
+        movablecore_percent=0,
+        movablecore_acpi=False,
+        mem_bytes=(),
+        default_state=None,
+        online_policy=OnlinePolicy.CONTIG_ZONES,
+        auto_movable_ratio=301,
+        auto_movable_numa_aware=True,
+        memmap_on_memory=MemmapOnMemory.OFF,
+        hugepages=(),
+        ignored=(),
+    )
+
+
 TAKEN: list[tuple[str, dict[str, Any]]] = [
     ("", {}),
     ("quiet root=/dev/vda1 ro", {}),
@@ -54,6 +75,7 @@ TAKEN: list[tuple[str, dict[str, Any]]] = [
     ("movablecore=50%", {"movablecore_percent": 50}),
     ("movablecore=50% movablecore=1G", {"movablecore_pages": GIB_PAGES}),
     ("movablecore=acpi", {"movablecore_acpi": True}),
+    ("mem=4097", {"mem_bytes": (4097,)}),
     ("mem=4G mem=512M", {"mem_bytes": (4 << 30, 512 << 20)}),
     ("memhp_default_state=online", {"default_state": OnlineType.ONLINE}),
     ("memhp_default_state=offline", {"default_state": OnlineType.OFFLINE}),

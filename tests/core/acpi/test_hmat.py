@@ -28,6 +28,15 @@ def test_a_table_reads_as_it_was_written(hmat: Hmat) -> None:
     assert encode_hmat(parse_hmat(raw)) == raw
 
 
+def test_the_bytes_of_one_table() -> None:
+    entry = ProximityAttributes(initiator_domain=2, memory_domain=3)
+    raw = encode_hmat(Hmat(entries=(entry,)))
+    assert raw[:9] == b"HMAT" + (80).to_bytes(4, "little") + b"\x02"
+    assert raw[36:] == (
+        bytes([0, 0, 0, 0, 0, 0, 0, 0, 40, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0]) + bytes(20)
+    )
+
+
 def test_every_field_of_the_compilers_example(iasl: Iasl) -> None:
     text = with_values(
         iasl.template("HMAT"),

@@ -211,6 +211,22 @@ def test_a_wide_domain_is_not_cut_to_fit_revision_1(entry: Entry) -> None:
     )
 
 
+@pytest.mark.parametrize(("revision", "domain"), [(0, 255), (1, 255), (2, 256), (3, 256)])
+def test_a_domain_that_fits_its_revision_is_written(revision: int, domain: int) -> None:
+    entries = (memory(domain, 0, 1), CpuAffinity(domain=domain, apic_id=0))
+    srat = Srat(header=TableHeader(revision=revision), entries=entries)
+    assert parse_srat(encode_srat(srat)) == srat
+
+
+def test_what_is_not_given_is_zero_and_the_entry_enabled() -> None:
+    entries = (CpuAffinity(domain=0, apic_id=0), X2apicAffinity(domain=0, x2apic_id=0))
+    raw = encode_srat(Srat(entries=entries))
+    assert raw[8] == 3
+    assert raw[48:] == (
+        bytes([0, 16, 0, 0, 1, *bytes(11)]) + bytes([2, 24, *bytes(10), 1, *bytes(11)])
+    )
+
+
 @pytest.mark.parametrize("flags", range(16))
 def test_what_flags_mean(flags: int) -> None:
     one = memory(0, 0, 1, flags=flags)
