@@ -1,15 +1,16 @@
 """Model machines by name: shipped ones, descriptions, and state files that last."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memhp.core.errors import NoSuchObject
+from memhp.core.errors import NoSuchMachine, NoSuchObject
 from memhp.machines.model import ModelMachine
 from memhp.model.description import Description, start
 from memhp.model.kernel import Kernel
-from memhp.model.shipped import load_description
+from memhp.model.shipped import load_description, shipped_machines
 
 if TYPE_CHECKING:  # SQLite is imported where a state file is opened
     from memhp.model.store import StateFile
@@ -72,30 +73,50 @@ def open_model(rest: str) -> ModelMachine:
     """Open what follows ``model:``; empty means the shipped server.
 
     ``NAME`` is a shipped machine, ``FILE.toml`` a description, any other file
-    a state file; ``/GUEST`` behind it is one of its guests.
+    a state file, which comes before a shipped machine of its name; ``/GUEST``
+    behind it is one of its guests. Raises ``MachineError`` and ``NoSuchObject``.
     """
     address = f"model:{rest}"
     name, guest = _split(rest or "server")
-    path = Path(name)
-    if path.is_file() and not name.endswith(_DESCRIPTION_SUFFIX):
+    if _is_file(name) and not name.endswith(_DESCRIPTION_SUFFIX):
         from memhp.model.store import StateFile  # noqa: PLC0415
 
-        file = StateFile.open(path)
+        file = StateFile.open(name)
         if guest:
             file.identity_of(guest)
         return ModelMachine(address, KeptKernel(file, guest))
-    described = load_description(name)
+    described = _load(name)
     return ModelMachine(address, BootedKernel(start(_guest_of(described, guest)), address))
 
 
 def _split(rest: str) -> tuple[str, str]:
     """Part a guest's name from what stands before it; a file of the whole name comes first."""
     before, slash, guest = rest.rpartition("/")
-    if not slash or Path(rest).exists() or rest.endswith(_DESCRIPTION_SUFFIX):
+    if not slash or os.path.lexists(rest) or rest.endswith(_DESCRIPTION_SUFFIX):
         return rest, ""
-    if "/" in before and not Path(before).is_file():
-        return rest, ""
-    return before, guest
+    if before in shipped_machines() or (before and _is_file(before)):
+        return before, guest
+    return rest, ""
+
+
+def _is_file(name: str) -> bool:
+    """Whether a file is there, or something that only opening it can tell."""
+    try:
+        return Path(name).is_file()
+    except OSError:
+        return True
+
+
+def _load(name: str) -> Description:
+    try:
+        return load_description(name)
+    except NoSuchMachine as err:
+        raise NoSuchMachine(
+            machine=name,
+            problem="is neither a file nor a machine that comes with memhp",
+            advice=f"there are {', '.join(shipped_machines())}; "
+            "'memhp model new NAME FILE' makes a file",
+        ) from err
 
 
 def _guest_of(described: Description, guest: str) -> Description:

@@ -1,5 +1,6 @@
 """The machines that come with memhp, and descriptions read from files."""
 
+import os
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -46,7 +47,8 @@ def description_text(path_or_name: str) -> tuple[str, str]:
     if path_or_name in shipped_machines():
         return shipped_text(path_or_name), path_or_name + _SUFFIX
     path = Path(path_or_name)
-    if not path_or_name.endswith(_SUFFIX) and not path.exists():
+    # Unlike Path.exists() this is no error for a name that is too long.
+    if not path_or_name.endswith(_SUFFIX) and not os.path.lexists(path_or_name):
         return shipped_text(path_or_name), path_or_name
     try:
         return path.read_text(encoding="utf-8"), path_or_name

@@ -4,18 +4,18 @@ One command's effect is there for the next. A change is one transaction: a
 process killed anywhere in it leaves the machine as it was before or after.
 """
 
-import os
 import sqlite3
 import uuid
+import weakref
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from memhp.core.errors import MachineLocked, NoSuchObject, StateFileError
+from memhp.core.errors import MachineLocked, NoSuchObject
 from memhp.model.codec import CodecError
 from memhp.model.description import Description, parse_description, start
 from memhp.model.kernel import Kernel
@@ -24,6 +24,7 @@ from memhp.model.steps import KernelRefusal
 from memhp.model.store_database import create_database, judged, open_database
 from memhp.model.store_holder import drop_holder, note_holder
 from memhp.model.store_log import LogRow, read_rows, write_row
+from memhp.model.store_place import built_beside
 
 _BOOTED = "boot"
 _DONE = "done"
@@ -49,6 +50,8 @@ class StateFile:
         self._connection = connection
         self._clock = clock
         self._outcome = _DONE
+        # Whoever opens a machine by its address has no place to close it at.
+        self._close = weakref.finalize(self, connection.close)
 
     @classmethod
     def create(
@@ -58,31 +61,12 @@ class StateFile:
 
         ``file`` is where the text is from, for errors. Raises
         ``DescriptionError``, and ``StateFileError`` where something is at the
-        path already; then, as after a kill, nothing was made.
+        path already or nothing can be; then, as after a kill, nothing was made.
         """
         target = Path(path)
         description = parse_description(description_text, file or target.name)
-        if not target.parent.is_dir():
-            raise StateFileError(
-                machine=str(path),
-                problem=f"cannot be made, for there is no folder {target.parent}",
-                advice="make the folder first",
-            )
-        new = target.with_name(f".{target.name}.{os.getpid()}.new")
-        try:
-            new.unlink(missing_ok=True)
-            with judged(target):
-                _fill(new, description, (file or target.name, description_text), clock)
-            # A link, for it fails where a file is already, which renaming does not.
-            os.link(new, target)
-        except FileExistsError as err:
-            raise StateFileError(
-                machine=str(path), problem="exists already", advice="give another name"
-            ) from err
-        except (OSError, ValueError) as err:
-            raise StateFileError(machine=str(path), problem=f"cannot be made ({err})") from err
-        finally:
-            _remove(new)
+        with built_beside(target) as new, judged(target):
+            _fill(new, description, (_storable(file or target.name), description_text), clock)
         return cls.open(path, clock=clock)
 
     @classmethod
@@ -106,14 +90,14 @@ class StateFile:
 
     def close(self) -> None:
         """Let go of the file."""
-        self._connection.close()
+        self._close()
 
     @property
     def description(self) -> Description:
         """What the machine was made from."""
         with judged(self._path):
-            [file, text] = self._one("SELECT file, text FROM description")
-            return parse_description(text, file)
+            file, text = _described(self._connection)
+        return parse_description(text, file)
 
     @property
     def identity(self) -> str:
@@ -134,6 +118,8 @@ class StateFile:
         """The names of the machine's guests."""
         with judged(self._path):
             rows = self._connection.execute("SELECT part FROM machine ORDER BY part").fetchall()
+            if not all(isinstance(part, str) for (part,) in rows):
+                raise CodecError("the name of a guest is none")
         return tuple(part for (part,) in rows if part)
 
     def load(self, part: str = "") -> Kernel:
@@ -190,17 +176,22 @@ class StateFile:
         """Hold the file: nobody else can begin a change; all of it is kept, or nothing."""
         self._begin()
         self._outcome = _DONE
-        note_holder(self._path, what, self._clock().strftime("%H:%M:%SZ"))
         try:
+            note_holder(self._path, what, self._clock().strftime("%H:%M:%SZ"))
             yield
             drop_holder(self._path)
             with judged(self._path):
                 self._connection.execute("COMMIT")
         except BaseException:
             drop_holder(self._path)
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+            self._roll_back()
             raise
+
+    def _roll_back(self) -> None:
+        """Undo the change; where even that fails, whoever opens the file next does it."""
+        if self._connection.in_transaction:
+            with suppress(sqlite3.Error):
+                self._connection.execute("ROLLBACK")
 
     def _begin(self) -> None:
         if self._connection.in_transaction:
@@ -215,7 +206,8 @@ class StateFile:
             "SELECT name, value, crc FROM state WHERE part = ?", (part,)
         ).fetchall()
         if not rows:
-            raise self._no_such(part)
+            self.identity_of(part)
+            raise CodecError("its state is missing")
         for name, value, crc in rows:
             if not isinstance(value, str) or zlib.crc32(value.encode()) != crc:
                 raise CodecError(f"the part '{name}' is not what was written")
@@ -232,12 +224,6 @@ class StateFile:
             outcome=self._outcome,
         )
 
-    def _one(self, statement: str) -> tuple[str, ...]:
-        row: tuple[str, ...] | None = self._connection.execute(statement).fetchone()
-        if row is None or not all(isinstance(value, str) for value in row):
-            raise CodecError("a row is missing")
-        return row
-
     def _no_such(self, part: str) -> NoSuchObject:
         guests = ", ".join(self.parts())
         return NoSuchObject(
@@ -252,7 +238,9 @@ def _fill(path: Path, description: Description, source: tuple[str, str], clock: 
     connection = create_database(path)
     try:
         connection.execute("BEGIN IMMEDIATE")
-        connection.execute("INSERT INTO description VALUES (?, ?)", source)
+        file, text = source
+        row = (file, text, zlib.crc32(text.encode()))
+        connection.execute("INSERT INTO description VALUES (?, ?, ?)", row)
         for part, machine in [("", description), *((g.name, g) for g in description.guests)]:
             kernel = start(machine)
             connection.execute("INSERT INTO machine VALUES (?, ?, 1)", (part, str(uuid.uuid4())))
@@ -261,6 +249,22 @@ def _fill(path: Path, description: Description, source: tuple[str, str], clock: 
         connection.execute("COMMIT")
     finally:
         connection.close()
+
+
+def _described(connection: sqlite3.Connection) -> tuple[str, str]:
+    """The file that the description is from, and its text."""
+    row = connection.execute("SELECT file, text, crc FROM description").fetchone()
+    if row is None:
+        raise CodecError("the description is missing")
+    file, text, crc = row
+    if not isinstance(text, str) or zlib.crc32(text.encode()) != crc:
+        raise CodecError("the description is not what was written")
+    return str(file), text
+
+
+def _storable(name: str) -> str:
+    """A file's name as text, whatever bytes it is made of."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _save_state(
@@ -275,9 +279,3 @@ def _save_state(
             if before.get(name) != value
         ],
     )
-
-
-def _remove(new: Path) -> None:
-    """Take away what was only on the way to a file."""
-    for path in (new, new.with_name(new.name + "-journal")):
-        path.unlink(missing_ok=True)

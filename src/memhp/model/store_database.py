@@ -3,8 +3,9 @@
 The journal is SQLite's rollback journal and not the write-ahead log: a machine
 is then one file that can be copied or sent whenever nobody writes, it works on
 network file systems, and a change is written so rarely that a WAL's speed
-would buy nothing. ``synchronous=FULL`` puts every change on disk before a
-command says that it is done.
+would buy nothing. ``synchronous=EXTRA`` puts every change on disk before a
+command says that it is done, and the end of its journal too (``FULL`` does
+not: after a power cut the journal might be back, and undo the change).
 """
 
 import sqlite3
@@ -20,7 +21,7 @@ from memhp.model.store_holder import tell_holder
 VERSION: Final = 1
 _APPLICATION_ID: Final = int.from_bytes(b"mhpm", "big")
 _SCHEMA: Final = """
-CREATE TABLE description (file TEXT NOT NULL, text TEXT NOT NULL);
+CREATE TABLE description (file TEXT NOT NULL, text TEXT NOT NULL, crc INTEGER NOT NULL);
 -- part is '' for the machine itself and a guest's name for a guest
 CREATE TABLE machine (
     part TEXT PRIMARY KEY, uuid TEXT NOT NULL, boots INTEGER NOT NULL
@@ -36,13 +37,14 @@ CREATE TABLE log (
 """
 _NEW_ADVICE = "make one with 'memhp model new MACHINE FILE'"
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_RIGHTS: Final = "look at the permissions of the file and of its folder"
 _PROBLEMS: Final = {
-    sqlite3.SQLITE_NOTADB: "is no state file",
-    sqlite3.SQLITE_READONLY: "cannot be written",
-    sqlite3.SQLITE_CANTOPEN: "cannot be opened",
-    sqlite3.SQLITE_PERM: "cannot be opened",
-    sqlite3.SQLITE_FULL: "cannot be written, for the disk is full",
-    sqlite3.SQLITE_IOERR: "cannot be read or written",
+    sqlite3.SQLITE_NOTADB: ("is no state file", _NEW_ADVICE),
+    sqlite3.SQLITE_READONLY: ("cannot be written", _RIGHTS),
+    sqlite3.SQLITE_CANTOPEN: ("cannot be opened", _RIGHTS),
+    sqlite3.SQLITE_PERM: ("cannot be opened", _RIGHTS),
+    sqlite3.SQLITE_FULL: ("cannot be written, for the disk is full", "make room on it"),
+    sqlite3.SQLITE_IOERR: ("cannot be read or written", "look into the kernel's log"),
 }
 
 
@@ -86,8 +88,9 @@ def judged(path: Path) -> Iterator[None]:
                 advice="try again when that is done",
             ) from err
         if code in _PROBLEMS:
+            problem, advice = _PROBLEMS[code]
             raise StateFileError(
-                machine=str(path), problem=f"{_PROBLEMS[code]} ({err})", advice=_NEW_ADVICE
+                machine=str(path), problem=f"{problem} ({err})", advice=advice
             ) from err
         raise _damaged(path, str(err)) from err
 
@@ -99,7 +102,7 @@ def _connect(path: Path, mode: str, wait_seconds: float) -> sqlite3.Connection:
         timeout=wait_seconds,
         isolation_level=None,
     )
-    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA synchronous=EXTRA")
     connection.execute("PRAGMA cell_size_check=ON")
     connection.execute("PRAGMA trusted_schema=OFF")
     return connection
@@ -117,7 +120,7 @@ def _check_file(path: Path) -> None:
         exists = path.exists()
     except (OSError, ValueError) as err:
         raise StateFileError(
-            machine=str(path), problem=f"cannot be opened ({err})", advice=_NEW_ADVICE
+            machine=str(path), problem=f"cannot be opened ({_reason(err)})", advice=_RIGHTS
         ) from err
     if not exists:
         raise NoSuchMachine(machine=str(path), problem="does not exist", advice=_NEW_ADVICE)
@@ -140,3 +143,7 @@ def _check_version(path: Path, connection: sqlite3.Connection) -> None:
 
 def _damaged(path: Path, detail: str) -> StateFileError:
     return StateFileError(machine=str(path), problem=f"is damaged ({detail})", advice=_NEW_ADVICE)
+
+
+def _reason(err: OSError | ValueError) -> str:
+    return getattr(err, "strerror", None) or str(err)

@@ -41,10 +41,10 @@ def write_row(
         (
             time.isoformat(timespec="seconds"),
             part,
-            asked,
-            outcome,
+            _one_line(asked),
+            _one_line(outcome),
             fold_uevents(kernel.uevents),
-            "\n".join(kernel.log),
+            "\n".join(_one_line(message) for message in kernel.log),
         ),
     )
 
@@ -61,9 +61,10 @@ def _row(row: tuple[int, str, str, str, str, str, str]) -> LogRow:
     number, time, part, asked, outcome, uevents, messages = row
     try:
         at = datetime.fromisoformat(time)
-        lines = tuple(messages.splitlines())
-    except (ValueError, TypeError, AttributeError) as err:
+    except (ValueError, TypeError) as err:
         raise CodecError(f"row {number} of the log is damaged") from err
+    if not all(isinstance(text, str) for text in row[1:]):
+        raise CodecError(f"row {number} of the log is damaged")
     return LogRow(
         number=number,
         time=at,
@@ -71,5 +72,10 @@ def _row(row: tuple[int, str, str, str, str, str, str]) -> LogRow:
         asked=asked,
         outcome=outcome,
         uevents=unfold_uevents(uevents),
-        messages=lines,
+        messages=tuple(messages.splitlines()),
     )
+
+
+def _one_line(text: str) -> str:
+    """Text that a shell was given may hold anything: bytes that are no text, escapes, lines."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
