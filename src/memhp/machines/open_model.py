@@ -113,7 +113,7 @@ def _load(name: str) -> Description:
     except NoSuchMachine as err:
         raise NoSuchMachine(
             machine=name,
-            problem="is neither a file nor a machine that comes with memhp",
+            problem="does not come with memhp and is no file",
             advice=f"there are {', '.join(shipped_machines())}; "
             "'memhp model new NAME FILE' makes a file",
         ) from err
