@@ -7,12 +7,13 @@ from typing import Protocol, TypeVar
 from memhp.core.census import BlockCensus, PageKind
 from memhp.core.errors import NoSuchObject
 from memhp.core.events import StepProgress
-from memhp.core.geometry import BlockId
+from memhp.core.geometry import BlockId, NodeId
 from memhp.core.listing import BlockFile, Listing
 from memhp.core.machine import Tell
 from memhp.core.outcome import Done, Outcome, Refused
 from memhp.core.plan import (
     AddDevice,
+    Expectation,
     ExpectBlock,
     ExpectDevice,
     OfflineBlock,
@@ -96,7 +97,8 @@ class ModelMachine:
         """Carry out one step; the model never waits, so a deadline is never reached."""
         try:
             with self._source.change(str(step)) as kernel:
-                _check_expectation(kernel, step)
+                _check_target(kernel, step)
+                _check_expectation(kernel, step.expect)
                 outcome = _apply(kernel, step, tell)
                 if isinstance(outcome, Refused):
                     self._source.came_of_it(f"refused: {outcome.words}")
@@ -152,18 +154,33 @@ class _NotAsExpected(Exception):
     """The target is not as the step expects it; the machine stays untouched."""
 
 
-def _check_expectation(kernel: Kernel, step: Step) -> None:
+def _check_target(kernel: Kernel, step: Step) -> None:
+    """Hold a device against what its action needs, even where the step expects nothing."""
+    match step.action:
+        case AddDevice(device=name, size_bytes=int()):
+            if any(device.name == name for device in devices(kernel)):
+                raise _NotAsExpected(f"expected no {name}, found one")
+        case AddDevice(device=name):
+            _check_expectation(kernel, ExpectDevice(device=name, present=False))
+        case RemoveDevice(device=name):
+            _check_expectation(kernel, ExpectDevice(device=name, present=True))
+            if name not in kernel.slots:
+                raise _NotAsExpected(f"{name} is no DIMM, and cannot be taken out")
+        case _:
+            pass
+
+
+def _check_expectation(kernel: Kernel, expect: Expectation | None) -> None:
     """Hold the target against what the step expects of it, just before it."""
-    match step.expect:
+    match expect:
         case ExpectBlock(block=number, state=state, zone=zone):
             now = one_block(kernel, number)
             if now is None or (now.state, now.zone) != (state, zone):
-                raise _NotAsExpected(f"expected {step.expect}, found {_shown(number, now)}")
+                raise _NotAsExpected(f"expected {expect}, found {_shown(number, now)}")
         case ExpectDevice(device=name, present=present):
             found = next((d for d in devices(kernel) if d.name == name), None)
             if found is None or found.present != present:
-                shown = _shown_device(name, found)
-                raise _NotAsExpected(f"expected {step.expect}, found {shown}")
+                raise _NotAsExpected(f"expected {expect}, found {_shown_device(name, found)}")
         case None:
             pass
 
@@ -207,8 +224,8 @@ def _added(kernel: Kernel, step: Step, action: AddDevice, tell: Tell) -> Outcome
 
 
 def _slot(kernel: Kernel, action: AddDevice) -> DimmSlot:
-    if action.size_bytes is not None and action.node is not None:
-        return new_dimm(kernel, action.device, action.size_bytes, action.node)
+    if action.size_bytes is not None:
+        return new_dimm(kernel, action.device, action.size_bytes, action.node or NodeId(0))
     slot = kernel.slots[action.device]
     give_address(kernel, slot)
     return slot
