@@ -1,6 +1,7 @@
 """What holds for every test: nothing may change the machine that it runs on."""
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -13,7 +14,8 @@ settings.load_profile("ci" if os.environ.get("CI") else "memhp")
 
 
 @pytest.fixture(autouse=True)
-def no_live_writes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set the guard for each test, whatever the one before it did."""
+def no_live_writes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Set the guard for each test, whatever the one before it did; keep journals apart."""
+    monkeypatch.setenv("MEMHP_STATE_DIR", f"{tmp_path}-journals")
     monkeypatch.setenv("MEMHP_NO_LIVE_WRITES", "1")
     monkeypatch.delenv("MEMHP_MACHINE", raising=False)

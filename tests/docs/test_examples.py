@@ -41,7 +41,7 @@ def examples(text: str, folder: Path) -> Iterator[Example]:
 
 def run(command: str, folder: Path) -> list[str]:
     words = shlex.split(command)
-    environment = {**os.environ, "COLUMNS": "100"}
+    environment = {**os.environ, "COLUMNS": "100", "MEMHP_STATE_DIR": str(folder / "journal")}
     while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
         name, _, value = words.pop(0).partition("=")
         environment[name] = value

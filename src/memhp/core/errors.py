@@ -14,6 +14,7 @@
     ├── NotSupported           this machine cannot do that
     ├── CannotPlan             no plan leads there from here
     ├── StalePlan              the machine is no longer what the plan rests on
+    ├── JournalError           the journal cannot be written, read, or gone on from
     └── FormatError            bytes or text from outside that cannot be read
         ├── AcpiTableError
         ├── CommandLineError
@@ -166,6 +167,29 @@ class StalePlan(MemhpError):
             f"machine '{self.machine}' has changed since the plan was made "
             f"({self.changed}): make the plan again"
         )
+
+
+class JournalError(MemhpError):
+    """A journal that cannot be written or read, or an operation that cannot be gone on with.
+
+    ``exit_code`` is that of what was wrong: no journal is wrong words, a
+    machine that has been restarted is a stale plan.
+    """
+
+    exit_code = ExitCode.MACHINE
+
+    def __init__(
+        self, *, operation: str, problem: str, advice: str, exit_code: ExitCode | None = None
+    ) -> None:
+        super().__init__(operation, problem, advice)
+        self.operation = operation
+        self.problem = problem
+        self.advice = advice
+        if exit_code is not None:
+            self.exit_code = exit_code
+
+    def _sentence(self) -> str:
+        return f"{self.operation} {self.problem}: {self.advice}"
 
 
 class FormatError(MemhpError):

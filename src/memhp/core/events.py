@@ -1,21 +1,26 @@
-"""What flows out of a plan that is being carried out."""
+"""What flows out of an operation that is being carried out."""
 
 from dataclasses import dataclass
 
 from memhp.core.outcome import Outcome
 from memhp.core.plan import Plan, Step
+from memhp.core.words import Ending
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanStarted:
-    """The plan fits the machines and its first step comes next."""
+    """A plan fits the machines and its first step comes next.
+
+    ``back`` tells that it puts back what was done before.
+    """
 
     plan: Plan
+    back: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepStarted:
-    """A step is about to be asked for. ``index`` counts from 0."""
+    """A step is about to be asked for. ``index`` counts from 0 in its plan."""
 
     index: int
     step: Step
@@ -33,16 +38,29 @@ class StepProgress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepEnded:
-    """A step has its outcome."""
+    """A step has its outcome.
+
+    ``found`` tells that it was not asked for now: it was found done by
+    somebody who went on after a kill.
+    """
 
     index: int
     step: Step
     outcome: Outcome
+    found: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanEnded:
-    """No step will follow."""
+    """No step of this plan will follow."""
 
 
-Event = PlanStarted | StepStarted | StepProgress | StepEnded | PlanEnded
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationEnded:
+    """Nothing is left to do, or to try. ``late`` tells that the deadline had passed."""
+
+    ending: Ending
+    late: bool = False
+
+
+Event = PlanStarted | StepStarted | StepProgress | StepEnded | PlanEnded | OperationEnded

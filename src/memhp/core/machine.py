@@ -27,6 +27,14 @@ class Machine(Protocol):
         """The address under which a person opened it; steps carry it."""
 
     @property
+    def address(self) -> str:
+        """The same from any folder, for a journal."""
+
+    @property
+    def lasts(self) -> bool:
+        """Whether the next command finds what this one did."""
+
+    @property
     def identity(self) -> str:
         """What a journal is bound to; another after every restart."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from memhp.core.geometry import BlockId, NodeId
 from memhp.core.request import Request
-from memhp.core.snapshot import Device, MemoryBlock
+from memhp.core.snapshot import Device, MemoryBlock, Snapshot
 from memhp.core.targets import format_size
 from memhp.core.words import BlockState, OnlineType, ZoneType
 
@@ -114,3 +114,25 @@ def mark_of(identity: str, objects: Iterable[MemoryBlock | Device]) -> str:
     for item in objects:
         digest.update(repr(item).encode())
     return digest.hexdigest()[:16]
+
+
+def touched_by(steps: Iterable[Step], snapshot: Snapshot) -> tuple[MemoryBlock | Device, ...]:
+    """What steps are about, as a snapshot has it: blocks, devices, and devices' blocks."""
+    blocks: set[int] = set()
+    devices: set[str] = set()
+    for step in steps:
+        match step.action:
+            case OnlineBlock(block=number) | OfflineBlock(block=number):
+                blocks.add(number)
+            case AddDevice(device=name) | RemoveDevice(device=name):
+                devices.add(name)
+    found: list[MemoryBlock | Device] = [
+        block for block in snapshot.blocks if block.block in blocks or block.device in devices
+    ]
+    return (*found, *(device for device in snapshot.devices if device.name in devices))
+
+
+def plan_of(request: Request, snapshot: Snapshot, steps: tuple[Step, ...]) -> Plan:
+    """Make a plan for one machine, marked with what it rests on."""
+    mark = mark_of(snapshot.identity, touched_by(steps, snapshot))
+    return Plan(request=request, marks={snapshot.machine: mark}, steps=steps)

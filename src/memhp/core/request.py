@@ -29,6 +29,16 @@ class Offline:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Evacuate:
+    """Take every block of a node or a device offline, or blocks of some size, all of them."""
+
+    targets: tuple[Target, ...]
+
+    def __str__(self) -> str:
+        return f"evacuate {_listed(self.targets)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Add:
     """Hot-add a device that waits in a slot (``device``), or a new one of ``size_bytes``."""
 
@@ -43,7 +53,7 @@ class Add:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remove:
-    """Hot-remove a device, through the eject request."""
+    """Take a device's blocks offline and hot-remove it."""
 
     device: str
 
@@ -51,7 +61,49 @@ class Remove:
         return f"remove {self.device}"
 
 
-Request = Online | Offline | Add | Remove
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replace:
+    """Take a device out, put another in its place, and bring its blocks back as they were."""
+
+    device: str
+
+    def __str__(self) -> str:
+        return f"replace {self.device}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undo:
+    """Put back what an operation of the journal has changed."""
+
+    operation: str
+
+    def __str__(self) -> str:
+        return f"undo {self.operation}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Apply:
+    """Carry out a saved plan, those steps and no others; ``asked`` is what it was made for."""
+
+    asked: str
+
+    def __str__(self) -> str:
+        return f"apply the plan to {self.asked}"
+
+
+Request = Online | Offline | Evacuate | Add | Remove | Replace | Undo | Apply
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """How a request is to be carried out.
+
+    ``all_or_nothing``: where it cannot be done, everything is put back in the
+    zone that it had. ``at_least_bytes`` is enough where it is less than all.
+    """
+
+    all_or_nothing: bool = False
+    at_least_bytes: int | None = None
 
 
 def _listed(targets: tuple[Target, ...]) -> str:

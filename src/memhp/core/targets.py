@@ -71,7 +71,8 @@ Target = Blocks | Addresses | NodeTarget | DeviceTarget | Amount
 
 _UNITS = {"K": KIB, "M": MIB, "G": GIB, "T": TIB, "P": 1 << 50, "E": 1 << 60}
 _SIZE = re.compile(r"0*([0-9]{1,20})([KMGTPE])(?:iB)?", re.IGNORECASE | re.ASCII)
-_BLOCKS = re.compile(r"(?:memory)?[0-9]+(?:-[0-9]+)?(?:,(?:memory)?[0-9]+(?:-[0-9]+)?)*")
+_RUN = r"(?:memory)?[0-9]+(?:-(?:memory)?[0-9]+)?"
+_BLOCKS = re.compile(rf"{_RUN}(?:,{_RUN})*")
 _BLOCK = re.compile(r"0*([0-9]{1,9})")
 _ADDRESSES = re.compile(r"0x([0-9a-f]+)-0x([0-9a-f]+)", re.IGNORECASE | re.ASCII)
 _NODE = re.compile(r"node0*([0-9]{1,9})")

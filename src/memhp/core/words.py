@@ -92,3 +92,27 @@ class ExitCode(IntEnum):
     PARTLY = 64
     BUG = 70
     INTERRUPTED = 130
+
+
+class Ending(StrEnum):
+    """How an operation ended."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    PARTLY = "partly done"
+    PUT_BACK = "refused, and everything was put back"
+    UNKNOWN = "asked, and the outcome is not known"
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The exit code of the command."""
+        return _ENDINGS[self]
+
+
+_ENDINGS = {
+    Ending.DONE: ExitCode.DONE,
+    Ending.REFUSED: ExitCode.REFUSED,
+    Ending.PARTLY: ExitCode.PARTLY,
+    Ending.PUT_BACK: ExitCode.REFUSED,
+    Ending.UNKNOWN: ExitCode.UNKNOWN_OUTCOME,
+}

@@ -71,8 +71,9 @@ class ModelMachine:
         }
     )
 
-    def __init__(self, name: str, source: KernelSource) -> None:
+    def __init__(self, name: str, source: KernelSource, address: str | None = None) -> None:
         self.name = name
+        self.address = address or name
         self._source = source
 
     @property

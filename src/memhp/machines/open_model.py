@@ -84,7 +84,8 @@ def open_model(rest: str) -> ModelMachine:
         file = StateFile.open(name)
         if guest:
             file.identity_of(guest)
-        return ModelMachine(address, KeptKernel(file, guest))
+        absolute = f"model:{Path(name).absolute()}" + (f"/{guest}" if guest else "")
+        return ModelMachine(address, KeptKernel(file, guest), absolute)
     described = _load(name)
     return ModelMachine(address, BootedKernel(start(_guest_of(described, guest)), address))
 

@@ -92,7 +92,8 @@ class RunMap(Generic[V]):
 
     def clear(self, start: int, end: int) -> None:
         """Take the values of ``[start, end)`` away."""
-        self._cut(start, end, ())
+        if start < end:
+            self._cut(start, end, ())
 
     def fill(self, start: int, end: int, value: V) -> None:
         """Give every number of ``[start, end)`` this value."""

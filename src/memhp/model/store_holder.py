@@ -13,6 +13,8 @@ import re
 from pathlib import Path
 
 _SUFFIX = "-holder"
+_NO_NOTE = (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError)
+"""What reading a note ends in that is none: it is only a file that anybody can write."""
 _START_TIME = 19
 """Place of ``starttime`` in ``/proc/PID/stat``, counted behind the command's name."""
 
@@ -36,9 +38,10 @@ def tell_holder(path: Path) -> str:
     try:
         note = json.loads(_note(path).read_text(encoding="utf-8"))
         pid, asked, since = int(note["pid"]), str(note["asked"]), str(note["since"])
-        if _started(pid) != note["started"]:
+        started = _started(pid)
+        if started is None or started != note["started"]:
             return "another process"
-    except (OSError, ValueError, TypeError, KeyError):
+    except _NO_NOTE:
         return "another process"
     return f"process {pid} ({_command(pid) or 'of unknown name'}) to {asked}, since {since}"
 

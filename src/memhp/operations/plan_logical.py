@@ -4,25 +4,37 @@ Onlining goes from the lowest block up, offlining from the highest down, as
 chmem does; a block that is already as asked needs no step.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from memhp.core.errors import CannotPlan
 from memhp.core.geometry import BlockId
-from memhp.core.plan import ExpectBlock, OfflineBlock, OnlineBlock, Plan, Step, mark_of
-from memhp.core.request import Offline, Online
+from memhp.core.plan import Plan, plan_of
+from memhp.core.request import Evacuate, Offline, Online
 from memhp.core.snapshot import MemoryBlock, Snapshot, Want
 from memhp.core.targets import Amount, format_size
 from memhp.core.words import BlockState, OnlineType, ZoneType
+from memhp.operations.plan_restore import offline_step, online_step
 from memhp.operations.resolve import blocks_meant
 
 WANT = Want.BLOCKS | Want.DEVICES
+_NONE: frozenset[int] = frozenset()
+Chosen = dict[BlockId, MemoryBlock]
 
 
-def plan_online(request: Online, snapshot: Snapshot) -> Plan:
+def plan_online(
+    request: Online,
+    snapshot: Snapshot,
+    *,
+    without: frozenset[int] = _NONE,
+    enough_bytes: int | None = None,
+    already_bytes: int = 0,
+) -> Plan:
     """Plan to bring blocks online; raises ``NoSuchObject`` or ``CannotPlan``.
 
     A block that is online in another zone than the one asked for is not moved
-    behind the user's back: it has to go offline first.
+    behind the user's back: it has to go offline first. ``without`` are blocks
+    that refused, ``already_bytes`` what an earlier leg has brought, and
+    ``enough_bytes`` what is enough where there is not as much as was asked for.
     """
     meant = blocks_meant(request.targets, snapshot)
     for block in meant:
@@ -32,60 +44,76 @@ def plan_online(request: Online, snapshot: Snapshot) -> Plan:
                 problem=f"memory{block.block} is online in {block.zone} already",
                 advice=f"take it offline first, with 'memhp offline memory{block.block}'",
             )
-    offline = [block for block in snapshot.blocks if block.state is BlockState.OFFLINE]
-    chosen = {block.block: block for block in meant if block.state is BlockState.OFFLINE}
-    for amount in _amounts(request.targets):
-        free = (block for block in offline if block.block not in chosen)
-        chosen |= _enough(free, amount, snapshot, str(request))
-    steps = tuple(
-        Step(
-            machine=snapshot.machine,
-            action=OnlineBlock(block=block.block, online_type=request.online_type),
-            expect=_as_it_stands(block),
-        )
-        for block in sorted(chosen.values(), key=lambda block: block.block)
-    )
-    return _plan(request, snapshot, steps, list(chosen.values()))
+    offline = [b for b in snapshot.blocks if b.state is BlockState.OFFLINE]
+    chosen = {b.block: b for b in meant if b.state is BlockState.OFFLINE and b.block not in without}
+    search = _Search(request, snapshot, without, enough_bytes)
+    chosen |= search.amounts(offline, chosen, already_bytes)
+    ordered = sorted(chosen.values(), key=lambda block: block.block)
+    steps = tuple(online_step(snapshot, block, request.online_type) for block in ordered)
+    return plan_of(request, snapshot, steps)
 
 
-def plan_offline(request: Offline, snapshot: Snapshot) -> Plan:
+def plan_offline(
+    request: Offline | Evacuate,
+    snapshot: Snapshot,
+    *,
+    without: frozenset[int] = _NONE,
+    enough_bytes: int | None = None,
+    already_bytes: int = 0,
+) -> Plan:
     """Plan to take blocks offline; raises ``NoSuchObject`` or ``CannotPlan``.
 
     An amount is taken from the movable zones first, the highest blocks first.
+    The other arguments are as for ``plan_online()``.
     """
     meant = blocks_meant(request.targets, snapshot)
-    chosen = {block.block: block for block in meant if block.state is not BlockState.OFFLINE}
-    for amount in _amounts(request.targets):
-        usable = (b for b in snapshot.blocks if b.can_be_tried and b.block not in chosen)
-        surest_first = sorted(usable, key=lambda b: (b.zone is not ZoneType.MOVABLE, -b.block))
-        chosen |= _enough(surest_first, amount, snapshot, str(request))
-    ordered = sorted(
-        chosen.values(), key=lambda block: (block.zone is not ZoneType.MOVABLE, -block.block)
-    )
+    online = (b for b in meant if b.state is not BlockState.OFFLINE)
+    chosen = {block.block: block for block in online if block.block not in without}
+    usable = [block for block in snapshot.blocks if block.can_be_tried]
+    search = _Search(request, snapshot, without, enough_bytes)
+    chosen |= search.amounts(sorted(usable, key=_surest_first), chosen, already_bytes)
     steps = tuple(
-        Step(
-            machine=snapshot.machine,
-            action=OfflineBlock(block=block.block),
-            expect=_as_it_stands(block),
-        )
-        for block in ordered
+        offline_step(snapshot, block) for block in sorted(chosen.values(), key=_surest_first)
     )
-    return _plan(request, snapshot, steps, ordered)
+    return plan_of(request, snapshot, steps)
 
 
-def _plan(
-    request: Online | Offline,
+def plan_evacuate(
+    request: Evacuate,
     snapshot: Snapshot,
-    steps: tuple[Step, ...],
-    touched: Sequence[MemoryBlock],
+    *,
+    without: frozenset[int] = _NONE,
+    enough_bytes: int | None = None,
+    already_bytes: int = 0,
 ) -> Plan:
-    in_order = sorted(touched, key=lambda block: block.block)
-    mark = mark_of(snapshot.identity, in_order)
-    return Plan(request=request, marks={snapshot.machine: mark}, steps=steps)
+    """Plan to empty a node, a device, or an amount; raises ``NoSuchObject``, ``CannotPlan``.
+
+    Unlike ``plan_offline()`` it is refused before anything is touched where a
+    block of a node or a device can certainly not go, unless a part is enough.
+    """
+    stuck = [
+        block
+        for block in blocks_meant(request.targets, snapshot)
+        if block.state is not BlockState.OFFLINE and not block.can_be_tried
+    ]
+    if stuck and enough_bytes is None:
+        raise CannotPlan(
+            request=str(request),
+            problem=f"memory{stuck[0].block} lies in two zones or on two nodes, and Linux never "
+            "takes such a block offline",
+            advice="ask for a part with --at-least SIZE",
+        )
+    return plan_offline(
+        request,
+        snapshot,
+        without=without | {block.block for block in stuck},
+        enough_bytes=enough_bytes,
+        already_bytes=already_bytes,
+    )
 
 
-def _as_it_stands(block: MemoryBlock) -> ExpectBlock:
-    return ExpectBlock(block=block.block, state=block.state, zone=block.zone)
+def _surest_first(block: MemoryBlock) -> tuple[bool, int]:
+    return (block.zone is not ZoneType.MOVABLE, -block.block)
 
 
 def _in_the_wrong_zone(block: MemoryBlock, wanted: OnlineType) -> bool:
@@ -96,21 +124,40 @@ def _in_the_wrong_zone(block: MemoryBlock, wanted: OnlineType) -> bool:
     return wanted is OnlineType.ONLINE_KERNEL and block.zone is ZoneType.MOVABLE
 
 
-def _amounts(targets: Iterable[object]) -> Iterator[int]:
-    return (target.size_bytes for target in targets if isinstance(target, Amount))
+class _Search:
+    """Looks for blocks that make up the amounts of a request."""
 
+    def __init__(
+        self,
+        request: Online | Offline | Evacuate,
+        snapshot: Snapshot,
+        without: frozenset[int],
+        enough_bytes: int | None,
+    ) -> None:
+        self._request = request
+        self._snapshot = snapshot
+        self._without = without
+        self._enough_bytes = enough_bytes
 
-def _enough(
-    candidates: Iterable[MemoryBlock], size_bytes: int, snapshot: Snapshot, request: str
-) -> dict[BlockId, MemoryBlock]:
-    """Take blocks in order until they make up the size; raises ``CannotPlan``."""
-    needed = -(-size_bytes // snapshot.block_size_bytes)
-    chosen = {block.block: block for block, _ in zip(candidates, range(needed), strict=False)}
-    if len(chosen) < needed:
-        there = format_size(len(chosen) * snapshot.block_size_bytes)
-        raise CannotPlan(
-            request=request,
-            problem=f"only {there} of {format_size(size_bytes)} could be tried",
-            advice="ask for less",
-        )
-    return chosen
+    def amounts(
+        self, candidates: Iterable[MemoryBlock], chosen: Chosen, already_bytes: int
+    ) -> Chosen:
+        """Choose from the candidates in order; raises ``CannotPlan`` for too few."""
+        wanted = sum(self._sizes())
+        if wanted == 0:
+            return {}
+        needed = max(0, -(-(wanted - already_bytes) // self._snapshot.block_size_bytes))
+        free = (b for b in candidates if b.block not in chosen and b.block not in self._without)
+        found = {block.block: block for block, _ in zip(free, range(needed), strict=False)}
+        there = len(found) * self._snapshot.block_size_bytes + already_bytes
+        enough = wanted if self._enough_bytes is None else self._enough_bytes
+        if len(found) < needed and there < enough:
+            raise CannotPlan(
+                request=str(self._request),
+                problem=f"only {format_size(there)} of {format_size(wanted)} could be tried",
+                advice="ask for less, or for a part with --at-least SIZE",
+            )
+        return found
+
+    def _sizes(self) -> Iterator[int]:
+        return (t.size_bytes for t in self._request.targets if isinstance(t, Amount))

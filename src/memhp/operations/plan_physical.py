@@ -2,10 +2,11 @@
 
 from memhp.core.errors import CannotPlan
 from memhp.core.geometry import NodeId
-from memhp.core.plan import AddDevice, ExpectDevice, Plan, RemoveDevice, Step, mark_of
-from memhp.core.request import Add, Remove
-from memhp.core.snapshot import Snapshot, Want
-from memhp.core.words import DeviceKind
+from memhp.core.plan import AddDevice, ExpectDevice, Plan, RemoveDevice, Step, plan_of
+from memhp.core.request import Add, Remove, Replace
+from memhp.core.snapshot import Device, Snapshot, Want
+from memhp.core.words import BlockState, DeviceKind
+from memhp.operations.plan_restore import offline_step
 from memhp.operations.resolve import device_meant
 
 WANT = Want.DEVICES | Want.NODES | Want.BLOCKS
@@ -14,7 +15,7 @@ WANT = Want.DEVICES | Want.NODES | Want.BLOCKS
 def plan_add(request: Add, snapshot: Snapshot) -> Plan:
     """Plan to hot-add a waiting device, or a new one; raises ``NoSuchObject``, ``CannotPlan``."""
     if request.device is not None:
-        return _plan_add_waiting(request, request.device, snapshot)
+        return plan_put_in(request, request.device, snapshot)
     if request.size_bytes is None:
         raise CannotPlan(
             request=str(request), problem="neither size nor device", advice="name one of them"
@@ -22,39 +23,42 @@ def plan_add(request: Add, snapshot: Snapshot) -> Plan:
     node = request.node if request.node is not None else NodeId(0)
     names = {device.name for device in snapshot.devices}
     name = next(f"dimm{n}" for n in range(len(names) + 1) if f"dimm{n}" not in names)
-    step = Step(
-        machine=snapshot.machine,
-        action=AddDevice(device=name, size_bytes=request.size_bytes, node=node),
+    action = AddDevice(device=name, size_bytes=request.size_bytes, node=node)
+    return plan_of(request, snapshot, (Step(machine=snapshot.machine, action=action),))
+
+
+def plan_remove(request: Remove | Replace, snapshot: Snapshot) -> Plan:
+    """Plan to take a device's blocks offline and eject it; raises ``NoSuchObject``, ``CannotPlan``.
+
+    The blocks go one by one, each in a step of its own: the eject request
+    would take them all, and where it fails bring them back by policy, perhaps
+    in another zone.
+    """
+    device = _removable(request, device_meant(request.device, snapshot))
+    mine = [block for block in snapshot.blocks if block.device == device.name]
+    stuck = [b for b in mine if b.state is not BlockState.OFFLINE and not b.can_be_tried]
+    if stuck:
+        raise CannotPlan(
+            request=str(request),
+            problem=f"memory{stuck[0].block} lies in two zones or on two nodes",
+            advice="Linux never takes such a block offline",
+        )
+    offline = tuple(
+        offline_step(snapshot, block)
+        for block in sorted(mine, key=lambda block: -block.block)
+        if block.state is not BlockState.OFFLINE
     )
-    return _plan(request, snapshot, step)
-
-
-def plan_remove(request: Remove, snapshot: Snapshot) -> Plan:
-    """Plan to ask for a device's eject; raises ``NoSuchObject`` or ``CannotPlan``."""
-    device = device_meant(request.device, snapshot)
-    if device.kind is not DeviceKind.DIMM:
-        raise CannotPlan(
-            request=str(request),
-            problem=f"{device.name} is a {device.kind} device",
-            advice="take its blocks offline instead",
-        )
-    if not device.present:
-        raise CannotPlan(
-            request=str(request),
-            problem=f"{device.name} is not plugged in",
-            advice="see 'memhp ls' for what the machine has",
-        )
-    step = Step(
+    eject = Step(
         machine=snapshot.machine,
         action=RemoveDevice(device=device.name),
         expect=ExpectDevice(device=device.name, present=True),
     )
-    return _plan(request, snapshot, step)
+    return plan_of(request, snapshot, (*offline, eject))
 
 
-def _plan_add_waiting(request: Add, name: str, snapshot: Snapshot) -> Plan:
-    device = device_meant(name, snapshot)
-    if device.present:
+def plan_put_in(request: Add | Replace, name: str, snapshot: Snapshot) -> Plan:
+    """Plan to hot-add a device that waits; raises ``NoSuchObject``, ``CannotPlan``."""
+    if device_meant(name, snapshot).present:
         raise CannotPlan(
             request=str(request),
             problem=f"{name} is plugged in already",
@@ -65,10 +69,20 @@ def _plan_add_waiting(request: Add, name: str, snapshot: Snapshot) -> Plan:
         action=AddDevice(device=name),
         expect=ExpectDevice(device=name, present=False),
     )
-    return _plan(request, snapshot, step)
+    return plan_of(request, snapshot, (step,))
 
 
-def _plan(request: Add | Remove, snapshot: Snapshot, step: Step) -> Plan:
-    touched = [device for device in snapshot.devices if device.name == step.action.device]  # type: ignore[union-attr]
-    mark = mark_of(snapshot.identity, touched)
-    return Plan(request=request, marks={snapshot.machine: mark}, steps=(step,))
+def _removable(request: Remove | Replace, device: Device) -> Device:
+    if device.kind is not DeviceKind.DIMM:
+        raise CannotPlan(
+            request=str(request),
+            problem=f"{device.name} is a {device.kind} device",
+            advice="take its blocks offline instead",
+        )
+    if not device.present:
+        raise CannotPlan(
+            request=str(request),
+            problem=f"{device.name} is not plugged in",
+            advice="'memhp' alone shows what the machine has",
+        )
+    return device

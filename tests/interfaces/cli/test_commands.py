@@ -179,11 +179,11 @@ def test_the_machine_may_come_from_the_environment(
 def test_events_as_json_lines(memhp: Shell, server: str) -> None:
     said = memhp("offline", "33", "--json", "-M", server)
     events = [json.loads(line) for line in said.out.splitlines()]
-    kinds = [event["kind"] for event in events]
-    assert (kinds[0], kinds[-1]) == ("PlanStarted", "PlanEnded")
-    ended = next(event for event in events if event["kind"] == "StepEnded")
-    assert ended["outcome"] == {"kind": "Done", "note": ""}
-    assert ended["step"]["action"] == {"kind": "OfflineBlock", "block": 33}
+    kinds = [event["type"] for event in events]
+    assert (kinds[0], kinds[-1]) == ("PlanStarted", "OperationEnded")
+    ended = next(event for event in events if event["type"] == "StepEnded")
+    assert ended["outcome"] == {"type": "Done", "note": ""}
+    assert ended["step"]["action"] == {"type": "OfflineBlock", "block": 33}
 
 
 def test_results_as_json(memhp: Shell, server: str) -> None:

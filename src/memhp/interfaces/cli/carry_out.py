@@ -1,27 +1,123 @@
-"""From a plan to an exit code, with what happens told on the way."""
+"""From a request to an exit code, with what happens told on the way."""
 
-from argparse import Namespace
+import sys
+import time
+from argparse import ArgumentParser, Namespace
 
+from memhp.core.errors import ArgumentError
 from memhp.core.events import Event
 from memhp.core.machine import Machine
-from memhp.core.plan import Plan
 from memhp.core.report import report_of
-from memhp.core.words import ExitCode
-from memhp.interfaces.cli.show import print_event, print_event_line, print_report
-from memhp.operations.execute import execute
+from memhp.core.request import Conditions, Request
+from memhp.core.targets import parse_size
+from memhp.core.words import Ending, ExitCode
+from memhp.interfaces.cli.live_guard import confirm_live
+from memhp.interfaces.cli.options import add_json_option, add_machine_option, machine_of
+from memhp.interfaces.cli.progress import Progress, print_report
+from memhp.interfaces.cli.show import print_event_line, print_json
+from memhp.interfaces.cli.state_folder import state_folder
+from memhp.operations.conduct import Conductor
+from memhp.operations.next_leg import WANT, next_leg
+from memhp.operations.operation import Operation
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
-def carry_out(plan: Plan, machine: Machine, args: Namespace) -> ExitCode:
-    """Carry out a plan on one machine and print each event and the sum."""
-    events: list[Event] = []
-    tell = print_event_line if args.json else print_event
+def add_change_options(parser: ArgumentParser, *, blocks: bool = False) -> None:
+    """Add what every command that changes a machine takes; ``blocks`` for those about blocks."""
+    add_machine_option(parser)
+    add_json_option(parser)
+    parser.add_argument("--dry-run", action="store_true", help="print the plan and do nothing")
+    add_deadline_option(parser)
+    if blocks:
+        parser.add_argument(
+            "--at-least", metavar="SIZE", help="this much is enough where not all of it can be done"
+        )
+        parser.add_argument(
+            "--all-or-nothing",
+            action="store_true",
+            help="where it cannot be done, put everything back in the zone that it had",
+        )
 
-    def listen(event: Event) -> None:
-        events.append(event)
-        tell(event)
 
-    execute(plan, {machine.name: machine}, until=None, listener=listen)
-    report = report_of(events)
-    if not args.json:
-        print_report(report)
-    return report.exit_code
+def add_deadline_option(parser: ArgumentParser) -> None:
+    """Add ``--deadline``."""
+    parser.add_argument(
+        "--deadline", metavar="TIME", help="stop trying after this long, as 90s, 5m or 1h"
+    )
+
+
+def carry_out(request: Request, args: Namespace) -> ExitCode:
+    """Carry a request out on the machine that was named, or print its plan."""
+    operation = Operation(request=request, conditions=_conditions(args))
+    machine = machine_of(args)
+    if args.dry_run:
+        return _print_plan(operation, machine, args)
+    confirm_live(machine, operation, args)
+    teller = Teller(args)
+    return teller.sum_up(conductor_of(machine, args, teller).begin(operation))
+
+
+class Teller:
+    """Listens, tells as it was asked to, and sums up."""
+
+    def __init__(self, args: Namespace) -> None:
+        self._json = bool(args.json)
+        self._progress = Progress()
+        self._events: list[Event] = []
+
+    def __call__(self, event: Event) -> None:
+        """Tell of an event."""
+        self._events.append(event)
+        if self._json:
+            print_event_line(event)
+        else:
+            self._progress(event)
+
+    def sum_up(self, ending: Ending) -> ExitCode:
+        """Print the sum for a person; returns the exit code."""
+        if not self._json:
+            print_report(report_of(self._events))
+        return ending.exit_code
+
+
+def conductor_of(machine: Machine, args: Namespace, teller: Teller) -> Conductor:
+    """Make what carries operations out on a machine."""
+    deadline = _deadline(args.deadline)
+    return Conductor(
+        machine=machine,
+        folder=state_folder() if machine.lasts else None,
+        listener=teller,
+        until=None if deadline is None else time.monotonic() + deadline,
+    )
+
+
+def _print_plan(operation: Operation, machine: Machine, args: Namespace) -> ExitCode:
+    leg = next_leg(operation, machine.snapshot(WANT))
+    if args.json:
+        print_json(None if leg is None else leg.plan)
+    elif leg is None:
+        print("nothing to do: everything is so already", file=sys.stderr)
+    else:
+        for step in leg.plan.steps:
+            expected = f"   (now {step.expect})" if step.expect is not None else ""
+            print(f"{step}{expected}")
+    return ExitCode.DONE
+
+
+def _conditions(args: Namespace) -> Conditions:
+    at_least = getattr(args, "at_least", None)
+    return Conditions(
+        all_or_nothing=bool(getattr(args, "all_or_nothing", False)),
+        at_least_bytes=None if at_least is None else parse_size(at_least),
+    )
+
+
+def _deadline(text: str | None) -> float | None:
+    """A time as ``90s``, ``5m`` or ``1h``, in seconds; raises ``ArgumentError``."""
+    if text is None:
+        return None
+    digits, unit = (text[:-1], text[-1:]) if text[-1:] in _SECONDS else (text, "s")
+    if not digits.isascii() or not digits.isdecimal() or len(digits) > 9 or int(digits) == 0:
+        raise ArgumentError(text=text, problem="is no time", advice="give one as 90s, 5m or 1h")
+    return float(int(digits) * _SECONDS[unit])

@@ -14,9 +14,7 @@ from memhp.core.geometry import NodeId
 from memhp.core.request import Add
 from memhp.core.targets import Amount, DeviceTarget, NodeTarget, parse_target
 from memhp.core.words import ExitCode
-from memhp.interfaces.cli.carry_out import carry_out
-from memhp.interfaces.cli.options import add_json_option, add_machine_option, machine_of
-from memhp.operations.plan_physical import WANT, plan_add
+from memhp.interfaces.cli.carry_out import add_change_options, carry_out
 
 SUMMARY = "hot-add a memory device"
 
@@ -25,15 +23,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Describe the command's arguments and options."""
     parser.add_argument("what", metavar="DEVICE|SIZE", help="a waiting device, or a size as 4G")
     parser.add_argument("--node", metavar="N", help="the node of a new device (0)")
-    add_machine_option(parser)
-    add_json_option(parser)
+    add_change_options(parser)
 
 
 def run(args: Namespace) -> ExitCode:
-    """Plan from a fresh snapshot and carry it out."""
-    request = _request(args)
-    machine = machine_of(args)
-    return carry_out(plan_add(request, machine.snapshot(WANT)), machine, args)
+    """Carry it out."""
+    return carry_out(_request(args), args)
 
 
 def _request(args: Namespace) -> Add:

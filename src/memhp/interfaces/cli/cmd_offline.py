@@ -12,9 +12,7 @@ from argparse import ArgumentParser, Namespace
 from memhp.core.request import Offline
 from memhp.core.targets import parse_target
 from memhp.core.words import ExitCode
-from memhp.interfaces.cli.carry_out import carry_out
-from memhp.interfaces.cli.options import add_json_option, add_machine_option, machine_of
-from memhp.operations.plan_logical import WANT, plan_offline
+from memhp.interfaces.cli.carry_out import add_change_options, carry_out
 
 SUMMARY = "take memory blocks offline"
 
@@ -22,12 +20,10 @@ SUMMARY = "take memory blocks offline"
 def add_arguments(parser: ArgumentParser) -> None:
     """Describe the command's arguments and options."""
     parser.add_argument("targets", nargs="+", metavar="TARGET", help="blocks, node, device, size")
-    add_machine_option(parser)
-    add_json_option(parser)
+    add_change_options(parser, blocks=True)
 
 
 def run(args: Namespace) -> ExitCode:
-    """Plan from a fresh snapshot and carry it out."""
+    """Carry it out."""
     request = Offline(targets=tuple(parse_target(word) for word in args.targets))
-    machine = machine_of(args)
-    return carry_out(plan_offline(request, machine.snapshot(WANT)), machine, args)
+    return carry_out(request, args)

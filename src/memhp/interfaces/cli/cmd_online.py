@@ -13,9 +13,7 @@ from argparse import ArgumentParser, Namespace
 from memhp.core.request import Online
 from memhp.core.targets import parse_target
 from memhp.core.words import ExitCode, OnlineType
-from memhp.interfaces.cli.carry_out import carry_out
-from memhp.interfaces.cli.options import add_json_option, add_machine_option, machine_of
-from memhp.operations.plan_logical import WANT, plan_online
+from memhp.interfaces.cli.carry_out import add_change_options, carry_out
 
 SUMMARY = "bring memory blocks online"
 _TYPES = {
@@ -29,14 +27,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Describe the command's arguments and options."""
     parser.add_argument("targets", nargs="+", metavar="TARGET", help="blocks, node, device, size")
     parser.add_argument("--zone", choices=_TYPES, default="default", help="the zone to online into")
-    add_machine_option(parser)
-    add_json_option(parser)
+    add_change_options(parser, blocks=True)
 
 
 def run(args: Namespace) -> ExitCode:
-    """Plan from a fresh snapshot and carry it out."""
+    """Carry it out."""
     request = Online(
         targets=tuple(parse_target(word) for word in args.targets), online_type=_TYPES[args.zone]
     )
-    machine = machine_of(args)
-    return carry_out(plan_online(request, machine.snapshot(WANT)), machine, args)
+    return carry_out(request, args)

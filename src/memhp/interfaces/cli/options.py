@@ -15,6 +15,17 @@ LIVE = "linux:"
 """This host."""
 
 
+class _Named(str):
+    """An address that was typed, and not taken from the environment."""
+
+    __slots__ = ()
+
+
+def named_by_hand(args: Namespace) -> bool:
+    """Whether the machine was named on the command line."""
+    return isinstance(args.machine, _Named)
+
+
 def add_machine_option(parser: ArgumentParser, *, everywhere: bool = False) -> None:
     """Add ``-M``: which machine the command is about.
 
@@ -25,6 +36,7 @@ def add_machine_option(parser: ArgumentParser, *, everywhere: bool = False) -> N
         "-M",
         "--machine",
         metavar="ADDRESS",
+        type=_Named,
         default=os.environ.get(MACHINE_VARIABLE) if everywhere else SUPPRESS,
         help="the machine: linux: (this host), linux:/saved/tree, model:NAME or "
         f"model:FILE.machine (default: ${MACHINE_VARIABLE})",

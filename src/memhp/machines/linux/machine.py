@@ -40,6 +40,12 @@ class LinuxMachine:
     def __init__(self, root: Root) -> None:
         self._root = root
         self.name = root.name
+        self.address = root.name
+
+    @property
+    def lasts(self) -> bool:
+        """What is done to the host lasts; nothing can be done to a saved tree."""
+        return self._root.is_live
 
     @property
     def identity(self) -> str:

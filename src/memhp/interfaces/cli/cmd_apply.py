@@ -1,0 +1,64 @@
+"""Carry out a saved plan, if the machine is still as it was.
+
+memhp offline node1 --dry-run --json -M model:rack1.machine > plan.json
+memhp apply plan.json -M model:rack1.machine
+"""
+
+import json
+import sys
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from memhp.core.errors import ArgumentError
+from memhp.core.plan import Plan
+from memhp.core.request import Conditions
+from memhp.core.values_json import from_json
+from memhp.core.words import ExitCode
+from memhp.interfaces.cli.carry_out import Teller, add_deadline_option, conductor_of
+from memhp.interfaces.cli.live_guard import refuse_unnamed_live
+from memhp.interfaces.cli.options import add_json_option, add_machine_option
+from memhp.machines.open import open_machine
+
+SUMMARY = "carry out a saved plan"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Describe the command's arguments and options."""
+    parser.add_argument("plan", metavar="PLAN", help="a file from --dry-run --json, or - for stdin")
+    parser.add_argument(
+        "--all-or-nothing",
+        action="store_true",
+        help="where it cannot be done, put everything back in the zone that it had",
+    )
+    add_machine_option(parser)
+    add_json_option(parser)
+    add_deadline_option(parser)
+
+
+def run(args: Namespace) -> ExitCode:
+    """Read the plan and carry it out."""
+    plan: Plan = from_json(Plan, _read(args.plan))
+    [name] = plan.marks or [args.machine]
+    if args.machine is not None and args.machine != name:
+        raise ArgumentError(
+            text=args.machine, problem="is not the plan's machine", advice=f"that is '{name}'"
+        )
+    machine = open_machine(name)
+    refuse_unnamed_live(machine, args)
+    teller = Teller(args)
+    conditions = Conditions(all_or_nothing=args.all_or_nothing)
+    return teller.sum_up(conductor_of(machine, args, teller).apply(plan, conditions))
+
+
+def _read(path: str) -> object:
+    try:
+        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+        return json.loads(text)
+    except OSError as err:
+        raise ArgumentError(
+            text=path, problem=f"cannot be read ({err.strerror})", advice="give a plan's file"
+        ) from err
+    except ValueError as err:
+        raise ArgumentError(
+            text=path, problem="is no JSON", advice="make a plan with --dry-run --json"
+        ) from err

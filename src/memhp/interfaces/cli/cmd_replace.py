@@ -1,0 +1,51 @@
+"""Replace a memory device that has begun to fail, while the machine runs.
+
+Its blocks go offline, it is ejected, the new one is added, and every block
+comes online again in the zone that it had. Where a block refuses to go,
+everything is put back.
+
+  memhp replace dimm1 -M model:server
+"""
+
+import sys
+from argparse import ArgumentParser, Namespace
+
+from memhp.core.errors import ArgumentError
+from memhp.core.request import Replace
+from memhp.core.snapshot import Want
+from memhp.core.targets import DeviceTarget, parse_target
+from memhp.core.words import ExitCode
+from memhp.interfaces.cli.carry_out import add_change_options, carry_out
+from memhp.interfaces.cli.options import machine_of
+from memhp.interfaces.cli.show_map import show_map
+
+SUMMARY = "replace a failing memory device"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Describe the command's arguments and options."""
+    parser.add_argument("device", metavar="DEVICE", help="the device, by name")
+    add_change_options(parser)
+
+
+def run(args: Namespace) -> ExitCode:
+    """Carry it out, with the memory map before and after for a person."""
+    target = parse_target(args.device)
+    if not isinstance(target, DeviceTarget):
+        raise ArgumentError(
+            text=args.device, problem="is no device", advice="give its name, as dimm0"
+        )
+    with_map = not args.json and not args.dry_run
+    if with_map:
+        _map(args, "before")
+    code = carry_out(Replace(device=target.name), args)
+    if with_map and machine_of(args).lasts:
+        _map(args, "after")
+    return code
+
+
+def _map(args: Namespace, when: str) -> None:
+    snapshot = machine_of(args).snapshot(Want.BLOCKS | Want.DEVICES)
+    print(f"memory map {when}:")
+    show_map(snapshot)
+    sys.stdout.flush()

@@ -1,0 +1,117 @@
+"""What a journal holds, record by record, and the operation that they add up to."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Union
+
+from memhp.core.outcome import Outcome
+from memhp.core.plan import Plan
+from memhp.core.request import Conditions, Request
+from memhp.core.words import Ending
+from memhp.operations.operation import Leg, Operation, Thing
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """The first record: what was asked for, of which machine, when (UTC, ISO 8601)."""
+
+    version: int
+    time: str
+    address: str
+    identity: str
+    request: Request
+    conditions: Conditions
+    goal: tuple[Thing, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A leg: its plan, and what it touches as that was before."""
+
+    plan: Plan
+    before: tuple[Thing, ...]
+    back: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intended:
+    """The step of this index in the last leg is about to be asked for."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """The step of this index has its outcome; ``found`` where it was read back."""
+
+    index: int
+    outcome: Outcome
+    found: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """Nothing is left to do."""
+
+    ending: Ending
+    time: str
+
+
+Record = Union[Begun, Planned, Intended, Ended, Finished]  # noqa: UP007 - read at run time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """A journal as far as it goes.
+
+    ``intent`` is the index of a step that was about to be asked for and has no
+    outcome: it may have been done or not.
+    """
+
+    begun: Begun
+    operation: Operation
+    intent: int | None = None
+    finished: Finished | None = None
+
+
+def story_of(records: Iterable[Record]) -> Story:
+    """Fold records; raises ``ValueError`` where they are in no order that memhp writes."""
+    story: Story | None = None
+    for record in records:
+        if isinstance(record, Begun):
+            if story is not None:
+                raise ValueError("it begins twice")
+            story = Story(
+                begun=record,
+                operation=Operation(
+                    request=record.request, conditions=record.conditions, goal=record.goal
+                ),
+            )
+        elif story is None:
+            raise ValueError("its beginning is missing")
+        else:
+            story = _next(story, record)
+    if story is None:
+        raise ValueError("it is empty")
+    return story
+
+
+def _next(story: Story, record: Planned | Intended | Ended | Finished) -> Story:
+    operation = story.operation
+    match record:
+        case Planned(plan=plan, before=before, back=back):
+            leg = Leg(plan=plan, before=before, back=back)
+            return replace(story, operation=operation.with_leg(leg), intent=None)
+        case Finished():
+            return replace(story, finished=record)
+    if not operation.legs:
+        raise ValueError("a step has no plan")
+    leg = operation.legs[-1]
+    if record.index != len(leg.outcomes) or record.index >= len(leg.plan.steps):
+        raise ValueError(f"step {record.index} is out of order")
+    if isinstance(record, Intended):
+        return replace(story, intent=record.index)
+    further = leg.with_outcome(record.outcome)
+    return replace(story, operation=operation.with_last(further), intent=None)
