@@ -109,6 +109,7 @@ def test_the_sentence_names_object_problem_and_advice(error: MemhpError, words: 
 CODES = {
     ArgumentError: ExitCode.USAGE,
     MachineError: ExitCode.MACHINE,
+    JournalError: ExitCode.MACHINE,
     NoSuchMachine: ExitCode.MACHINE,
     StateFileError: ExitCode.MACHINE,
     MachineLocked: ExitCode.LOCKED,

@@ -9,7 +9,7 @@ from pathlib import Path
 from memhp.core.errors import JournalError
 from memhp.core.events import Event
 from memhp.core.machine import Machine
-from memhp.core.plan import Plan, touched_by
+from memhp.core.plan import Plan
 from memhp.core.request import Apply, Conditions, Undo
 from memhp.core.words import Ending, ExitCode
 from memhp.operations.converge import Note, converge, found_again
@@ -19,7 +19,7 @@ from memhp.operations.journal_records import VERSION, Begun, Planned, Record, St
 from memhp.operations.known_state import check_known
 from memhp.operations.machine_lock import lock_machine
 from memhp.operations.next_leg import WANT
-from memhp.operations.operation import Leg, Operation
+from memhp.operations.operation import Leg, Operation, before_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,7 @@ class Conductor:
         operation = Operation(request=Apply(asked=str(plan.request)), conditions=conditions)
         with self._lock(str(operation.request)), self._journal(operation) as kept:
             check_marks(plan, {self.machine.name: self.machine})
-            before = touched_by(plan.steps, self.machine.snapshot(WANT))
+            before = before_of(plan, self.machine.snapshot(WANT))
             kept.note(Planned(plan=plan, before=before, back=False))
             leg = Leg(plan=plan, before=before)
             return self._converge(operation.with_leg(leg), kept.note, kept.listen)

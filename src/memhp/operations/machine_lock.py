@@ -8,7 +8,7 @@ import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from memhp.core.errors import JournalError, MachineLocked
@@ -34,8 +34,9 @@ def lock_machine(folder: Path, name: str, identity: str, what: str) -> Iterator[
         ) from err
     try:
         _take(handle, name)
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"process {os.getpid()} to {what}".encode(), 0)
+        with suppress(OSError):  # who holds it is only told where there is room for it
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"process {os.getpid()} to {what}".encode(), 0)
         yield
     finally:
         os.close(handle)

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 from memhp.core.errors import CannotPlan
 from memhp.core.outcome import Done, Unanswered
-from memhp.core.plan import AddDevice, Plan, RemoveDevice, touched_by
+from memhp.core.plan import AddDevice, Plan, RemoveDevice
 from memhp.core.request import Add, Apply, Evacuate, Offline, Online, Remove, Replace, Undo
 from memhp.core.snapshot import Snapshot, Want
 from memhp.core.words import Ending
-from memhp.operations.operation import Leg, Operation, block_of
+from memhp.operations.operation import Leg, Operation, before_of, block_of
 from memhp.operations.plan_logical import plan_evacuate, plan_offline, plan_online
 from memhp.operations.plan_physical import plan_add, plan_put_in, plan_remove
 from memhp.operations.plan_restore import plan_restore
@@ -29,11 +29,12 @@ def next_leg(operation: Operation, snapshot: Snapshot, *, late: bool = False) ->
     plan, back = None, any(leg.back for leg in operation.legs)
     if not back and not late and len(operation.legs) < _MOST_LEGS:
         plan = _forward(operation, snapshot)
-    if plan is None and not is_complete(operation, snapshot) and _wants_back(operation):
+    nothing_forward = plan is None or not plan.steps
+    if nothing_forward and not is_complete(operation, snapshot) and _wants_back(operation):
         plan, back = _back(operation, snapshot), True
     if plan is None or not plan.steps:
         return None
-    return Leg(plan=plan, before=touched_by(plan.steps, snapshot), back=back)
+    return Leg(plan=plan, before=before_of(plan, snapshot), back=back)
 
 
 def ending_of(operation: Operation, snapshot: Snapshot) -> Ending:

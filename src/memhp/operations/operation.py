@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from memhp.core.outcome import Done, Outcome, Refused
-from memhp.core.plan import OfflineBlock, OnlineBlock, Plan, Step
+from memhp.core.plan import AddDevice, OfflineBlock, OnlineBlock, Plan, Step, touched_by
 from memhp.core.request import Conditions, Request
-from memhp.core.snapshot import Device, MemoryBlock
+from memhp.core.snapshot import Device, MemoryBlock, Snapshot
+from memhp.core.words import DeviceKind
 
 Thing = MemoryBlock | Device
 """What can be touched: a block or a device, as a snapshot has it."""
@@ -94,6 +95,23 @@ class Operation:
     def with_last(self, leg: Leg) -> "Operation":
         """The operation with its last leg further on."""
         return replace(self, legs=(*self.legs[:-1], leg))
+
+
+def before_of(plan: Plan, snapshot: Snapshot) -> tuple[Thing, ...]:
+    """What a plan touches, as it is before it; a device that is yet to be made is absent."""
+    known = {device.name for device in snapshot.devices}
+    new = (
+        Device(
+            name=step.action.device,
+            kind=DeviceKind.DIMM,
+            size_bytes=step.action.size_bytes or 0,
+            node=step.action.node,
+            present=False,
+        )
+        for step in plan.steps
+        if isinstance(step.action, AddDevice) and step.action.device not in known
+    )
+    return (*touched_by(plan.steps, snapshot), *new)
 
 
 def key_of(thing: Thing) -> str:

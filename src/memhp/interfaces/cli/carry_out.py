@@ -3,8 +3,9 @@
 import sys
 import time
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 
-from memhp.core.errors import ArgumentError
+from memhp.core.errors import ArgumentError, JournalError
 from memhp.core.events import Event
 from memhp.core.machine import Machine
 from memhp.core.report import report_of
@@ -54,8 +55,26 @@ def carry_out(request: Request, args: Namespace) -> ExitCode:
     if args.dry_run:
         return _print_plan(operation, machine, args)
     confirm_live(machine, operation, args)
-    teller = Teller(args)
-    return teller.sum_up(conductor_of(machine, args, teller).begin(operation))
+    conductor = conductor_of(machine, args)
+    return conduct(lambda: conductor.begin(operation), conductor)
+
+
+def conduct(work: Callable[[], Ending], conductor: Conductor) -> ExitCode:
+    """Do the work to its end and sum up; an interruption says how to go on."""
+    try:
+        ending = work()
+    except KeyboardInterrupt:
+        if conductor.folder is None:
+            raise
+        raise JournalError(
+            operation="the operation",
+            problem="was interrupted",
+            advice="'memhp resume' goes on, 'memhp undo' goes back",
+            exit_code=ExitCode.INTERRUPTED,
+        ) from None
+    if isinstance(conductor.listener, Teller):
+        conductor.listener.sum_up()
+    return ending.exit_code
 
 
 class Teller:
@@ -74,20 +93,19 @@ class Teller:
         else:
             self._progress(event)
 
-    def sum_up(self, ending: Ending) -> ExitCode:
-        """Print the sum for a person; returns the exit code."""
+    def sum_up(self) -> None:
+        """Print the sum for a person."""
         if not self._json:
             print_report(report_of(self._events))
-        return ending.exit_code
 
 
-def conductor_of(machine: Machine, args: Namespace, teller: Teller) -> Conductor:
+def conductor_of(machine: Machine, args: Namespace) -> Conductor:
     """Make what carries operations out on a machine."""
     deadline = _deadline(args.deadline)
     return Conductor(
         machine=machine,
         folder=state_folder() if machine.lasts else None,
-        listener=teller,
+        listener=Teller(args),
         until=None if deadline is None else time.monotonic() + deadline,
     )
 

@@ -14,7 +14,7 @@ from memhp.core.plan import Plan
 from memhp.core.request import Conditions
 from memhp.core.values_json import from_json
 from memhp.core.words import ExitCode
-from memhp.interfaces.cli.carry_out import Teller, add_deadline_option, conductor_of
+from memhp.interfaces.cli.carry_out import add_deadline_option, conduct, conductor_of
 from memhp.interfaces.cli.live_guard import refuse_unnamed_live
 from memhp.interfaces.cli.options import add_json_option, add_machine_option
 from memhp.machines.open import open_machine
@@ -45,9 +45,9 @@ def run(args: Namespace) -> ExitCode:
         )
     machine = open_machine(name)
     refuse_unnamed_live(machine, args)
-    teller = Teller(args)
     conditions = Conditions(all_or_nothing=args.all_or_nothing)
-    return teller.sum_up(conductor_of(machine, args, teller).apply(plan, conditions))
+    conductor = conductor_of(machine, args)
+    return conduct(lambda: conductor.apply(plan, conditions), conductor)
 
 
 def _read(path: str) -> object:

@@ -11,7 +11,7 @@ from argparse import ArgumentParser, Namespace
 
 from memhp.core.errors import JournalError
 from memhp.core.words import ExitCode
-from memhp.interfaces.cli.carry_out import Teller, add_deadline_option, conductor_of
+from memhp.interfaces.cli.carry_out import add_deadline_option, conduct, conductor_of
 from memhp.interfaces.cli.live_guard import refuse_unnamed_live
 from memhp.interfaces.cli.options import add_json_option, add_machine_option
 from memhp.interfaces.cli.state_folder import state_folder
@@ -35,8 +35,8 @@ def run(args: Namespace) -> ExitCode:
     name = args.operation or _last(journals)
     machine = open_machine(journals.read(name).begun.address)
     refuse_unnamed_live(machine, args)
-    teller = Teller(args)
-    return teller.sum_up(conductor_of(machine, args, teller).undo(name))
+    conductor = conductor_of(machine, args)
+    return conduct(lambda: conductor.undo(name), conductor)
 
 
 def _last(journals: Journals) -> str:

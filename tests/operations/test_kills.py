@@ -1,0 +1,225 @@
+"""A kill at every point where the disk or the machine is written: resume and undo end as promised.
+
+A child process does the operation and kills itself at its Nth write: a line of
+the journal (before it is written, and after), or a statement of SQLite that
+changes the machine. Then ``resume``, or ``undo``, is run to its end.
+"""
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from memhp.core.geometry import BlockId
+from memhp.core.request import Add, Conditions, Evacuate, Offline, Online, Remove, Replace, Request
+from memhp.core.snapshot import Snapshot
+from memhp.core.targets import Blocks, DeviceTarget
+from memhp.core.words import Ending, OnlineType
+from memhp.machines.open import open_machine
+from memhp.model.store import StateFile
+from memhp.operations.conduct import Conductor
+from memhp.operations.journal import Journals
+from memhp.operations.operation import Operation
+
+TEXT = """
+command_line = "movable_node memhp_default_state=online"
+[[node]]
+memory = "2G"
+[[node]]
+memory = "1G"
+hotpluggable = true
+[[dimm]]
+size = "384M"
+node = 1
+[[dimm]]
+size = "256M"
+node = 1
+waiting = true
+[[failures.unmovable]]
+blocks = 18
+what = "a pinned page"
+"""
+ALL = Conditions(all_or_nothing=True)
+MOVABLE = tuple(BlockId(number) for number in (16, 17, 19))
+OPERATIONS: dict[str, tuple[Request, Conditions]] = {
+    "offline": (Offline(targets=(Blocks(blocks=MOVABLE),)), Conditions()),
+    "offline in the zone of the kernel": (
+        Offline(targets=(Blocks(blocks=(BlockId(3), BlockId(5))),)),
+        Conditions(),
+    ),
+    "online": (
+        Online(
+            targets=(Blocks(blocks=(BlockId(20), BlockId(21))),),
+            online_type=OnlineType.ONLINE_MOVABLE,
+        ),
+        Conditions(),
+    ),
+    "evacuate, and put back": (
+        Evacuate(targets=(Blocks(blocks=(*MOVABLE, BlockId(18))),)),
+        ALL,
+    ),
+    "offline, partly": (Offline(targets=(Blocks(blocks=(*MOVABLE, BlockId(18))),)), Conditions()),
+    "evacuate a device": (Evacuate(targets=(DeviceTarget(name="dimm0"),)), ALL),
+    "add": (Add(device="dimm1"), Conditions()),
+    "remove": (Remove(device="dimm0"), Conditions()),
+    "replace": (Replace(device="dimm0"), Conditions()),
+}
+
+
+def standing(snapshot: Snapshot) -> Any:
+    """What an operation promises: states, zones, devices."""
+    blocks = [(b.block, b.state.value, b.zone and b.zone.value) for b in snapshot.blocks]
+    return blocks, [(d.name, d.present, [str(r) for r in d.ranges]) for d in snapshot.devices]
+
+
+def look(machine: Path) -> Any:
+    return standing(open_machine(f"model:{machine}").snapshot())
+
+
+def conductor(machine: Path, folder: Path) -> Conductor:
+    return Conductor(
+        machine=open_machine(f"model:{machine}"), folder=folder, listener=lambda _event: None
+    )
+
+
+class Killer:
+    """Counts writes and ends this very process at one of them."""
+
+    def __init__(self, left: int) -> None:
+        self._left = left
+
+    def count(self, *_what: object) -> None:
+        self._left -= 1
+        if self._left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def around(self, plain: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*arguments: Any) -> Any:
+            self.count()
+            result = plain(*arguments)
+            self.count()
+            return result
+
+        return counted
+
+
+def in_a_child(killer: Killer, work: Callable[[], object]) -> bool:
+    """Do the work in a process of its own; true where it was killed."""
+    pid = os.fork()
+    if pid == 0:
+        plain_connect = sqlite3.connect
+
+        def seen(text: str) -> None:
+            if text.startswith(("BEGIN", "INSERT", "COMMIT")):
+                killer.count()
+
+        def connect(*arguments: Any, **options: Any) -> Any:
+            connection = plain_connect(*arguments, **options)
+            connection.set_trace_callback(seen)
+            return connection
+
+        sqlite3.connect = connect
+        os.write, os.fdatasync = killer.around(os.write), killer.around(os.fdatasync)
+        try:
+            work()
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(pid, 0)
+    return os.WIFSIGNALED(status)
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Path:
+    """A machine before each operation: two of its blocks are offline."""
+    path = tmp_path / "fresh.machine"
+    StateFile.create(path, TEXT).close()
+    blocks = Blocks(blocks=(BlockId(20), BlockId(21)))
+    conductor(path, tmp_path / "setup").begin(Operation(request=Offline(targets=(blocks,))))
+    return path
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_a_kill_at_every_write(name: str, fresh: Path, tmp_path: Path) -> None:
+    request, conditions = OPERATIONS[name]
+    operation = Operation(request=request, conditions=conditions)
+    machine, folder = tmp_path / "m.machine", tmp_path / "journal"
+    before = look(fresh)
+    shutil.copy(fresh, machine)
+    ending = conductor(machine, folder).begin(operation)
+    after = look(machine)
+    if ending is not Ending.PUT_BACK and not isinstance(request, Replace):
+        assert after != before
+    points = 0
+    for how in ("resume", "undo"):
+        for point in range(2000):
+            shutil.rmtree(folder)
+            shutil.copy(fresh, machine)
+            machine.with_name(machine.name + "-journal").unlink(missing_ok=True)
+            killed = in_a_child(Killer(point), lambda: conductor(machine, folder).begin(operation))
+            if not killed:
+                break
+            points += 1
+            check(how, machine, folder, (before, after, ending), point)
+        else:
+            pytest.fail("the operation never came to its end")
+    print(f"{name}: killed at {points} points, ended as promised every time")
+    assert points > 20
+
+
+def check(
+    how: str, machine: Path, folder: Path, promised: tuple[Any, Any, Ending], point: int
+) -> None:
+    """Go on or go back after a kill; only a kill before the journal leaves nothing to do."""
+    before, after, ending = promised
+    journals = Journals(folder)
+    if not journals.names() or not story_begun(journals):
+        assert look(machine) == before, point
+        return
+    if how == "resume":
+        if journals.read("1").finished is None:
+            assert conductor(machine, folder).resume("1") is ending, point
+        assert look(machine) == after, point
+    else:
+        assert conductor(machine, folder).undo("1") is Ending.DONE, point
+        assert look(machine) == before, point
+
+
+def story_begun(journals: Journals) -> bool:
+    """Whether the first line of the first journal was written to its end."""
+    data = (journals.folder / "1.journal").read_bytes()
+    return b"\n" in data and bool(json.loads(data.partition(b"\n")[0]))
+
+
+def test_a_kill_at_every_write_of_undoing(fresh: Path, tmp_path: Path) -> None:
+    """Undoing is an operation as any other: resumed, it ends where it should."""
+    machine, folder, done = tmp_path / "m.machine", tmp_path / "journal", tmp_path / "done"
+    before = look(fresh)
+    shutil.copy(fresh, done)
+    conductor(done, folder).begin(Operation(request=Remove(device="dimm0")))
+    kept = (folder / "1.journal").read_bytes()
+    # The journal is bound to the machine, not to its file.
+    points = 0
+    for point in range(2000):
+        shutil.rmtree(folder)
+        folder.mkdir()
+        (folder / "1.journal").write_bytes(kept)
+        shutil.copy(done, machine)
+        machine.with_name(machine.name + "-journal").unlink(missing_ok=True)
+        if not in_a_child(Killer(point), lambda: conductor(machine, folder).undo("1")):
+            break
+        points += 1
+        second = folder / "2.journal"
+        if second.exists() and b"\n" in second.read_bytes():
+            if Journals(folder).read("2").finished is None:
+                assert conductor(machine, folder).resume("2") is Ending.DONE, point
+        else:
+            assert conductor(machine, folder).undo("1") is Ending.DONE, point
+        assert look(machine) == before, point
+    print(f"undo: killed at {points} points, ended as promised every time")
+    assert points > 20
