@@ -9,7 +9,7 @@ that show the same are one range. Without -M it lists this host.
 """
 
 import sys
-from argparse import SUPPRESS, ArgumentParser, Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 
 from memhp.core.errors import ArgumentError
@@ -27,7 +27,7 @@ from memhp.interfaces.cli.ls_columns import (
     parse_columns,
 )
 from memhp.interfaces.cli.ls_print import json_document, pairs, raw, summary, table
-from memhp.interfaces.cli.options import LIVE, add_machine_option
+from memhp.interfaces.cli.options import LIVE, add_machine_option, named_by_hand
 from memhp.machines.open import open_lister
 
 SUMMARY = "list memory with its state, as lsmem does"
@@ -37,10 +37,17 @@ _SPLIT_BY_NOTHING = "none"
 def add_arguments(parser: ArgumentParser) -> None:
     """Describe the command's options; the letters are lsmem's."""
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("-J", "--json", action="store_true", default=SUPPRESS, help="print JSON")
-    form.add_argument("-P", "--pairs", action="store_true", help='print NAME="value" pairs')
-    form.add_argument("-r", "--raw", action="store_true", help="print cells with one blank between")
-    parser.add_argument("-a", "--all", action="store_true", help="list every block by itself")
+    for letter, word, about in (
+        ("-J", "json", "print JSON"),
+        ("-P", "pairs", 'print NAME="value" pairs'),
+        ("-r", "raw", "print cells with one blank between"),
+    ):
+        form.add_argument(
+            letter, f"--{word}", action="append_const", dest="told", const=word, help=about
+        )
+    parting = parser.add_mutually_exclusive_group()
+    parting.add_argument("-a", "--all", action="store_true", help="list every block by itself")
+    parting.add_argument("-S", "--split", metavar="LIST", help="columns that part ranges, or none")
     parser.add_argument("-b", "--bytes", action="store_true", help="print sizes in bytes")
     parser.add_argument("-n", "--noheadings", action="store_true", help="print no headings")
     parser.add_argument(
@@ -52,10 +59,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--output-all", action="store_true", help="print all columns that lsmem has"
     )
-    parser.add_argument("-S", "--split", metavar="LIST", help="columns that part ranges, or none")
     parser.add_argument("-s", "--sysroot", metavar="DIR", help="list a tree saved in this folder")
     parser.add_argument(
         "--summary",
+        action="append",
+        dest="told",
         nargs="?",
         const="only",
         metavar="WHEN",
@@ -69,14 +77,15 @@ def run(args: Namespace) -> ExitCode:
     """Read what the columns need, and print it."""
     columns = _columns(args)
     split = columns if args.split is None else _split(args.split)
-    with_table, with_summary = _parts(args)
+    told = _told(args)
+    with_table, with_summary = _parts(told)
     want = BlockFile.STATE if with_summary else BlockFile(0)
     for column in (*columns, *split) if with_table else ():
         want |= column.needs
     listing = open_lister(_address(args)).list_blocks(want)
     lines: list[str] = []
     if with_table:
-        lines.extend(_table(args, columns, split, listing))
+        lines.extend(_table(args, told, columns, split, listing))
     if with_table and with_summary:
         lines.append("")
     if with_summary:
@@ -94,22 +103,31 @@ def _split(text: str) -> tuple[Column, ...]:
     return () if text.lower() == _SPLIT_BY_NOTHING else parse_columns(text, ())
 
 
-def _parts(args: Namespace) -> tuple[bool, bool]:
-    """Whether to print the table, and the summary."""
-    form = args.json or args.pairs or args.raw
-    if form and args.summary == "only":
+def _told(args: Namespace) -> list[str]:
+    """Forms and parts in the order in which they were asked for; the last word counts."""
+    before = ["json"] if args.json else []
+    return [*before, *(args.told or ())]
+
+
+def _parts(told: Sequence[str]) -> tuple[bool, bool]:
+    """Whether to print the table, and the summary; a form for programs leaves that out."""
+    with_table = "only" not in told
+    with_summary = True
+    for word in told:
+        with_summary = word == "always" or (with_summary and word == "only")
+    if not with_table and not with_summary:
         raise ArgumentError(
             text="--summary=only",
-            problem="goes with none of --json, --pairs and --raw",
-            advice="leave one of them out",
+            problem="leaves nothing to print beside what else is asked for",
+            advice="it goes with none of --json, --pairs, --raw and --summary=never",
         )
-    return args.summary != "only", not form and args.summary != "never"
+    return with_table, with_summary
 
 
 def _address(args: Namespace) -> str:
     if args.sysroot is None:
         return args.machine or LIVE
-    if args.machine is not None:
+    if named_by_hand(args):
         raise ArgumentError(
             text="--sysroot", problem="stands beside a machine", advice="give one of the two"
         )
@@ -117,7 +135,11 @@ def _address(args: Namespace) -> str:
 
 
 def _table(
-    args: Namespace, columns: Sequence[Column], split: Sequence[Column], listing: Listing
+    args: Namespace,
+    told: Sequence[str],
+    columns: Sequence[Column],
+    split: Sequence[Column],
+    listing: Listing,
 ) -> Iterator[str]:
     size = listing.block_size_bytes
     rows: Iterator[list[Cell]]
@@ -125,11 +147,11 @@ def _table(
         rows = cells_by_block(columns, listing.runs, size, in_bytes=args.bytes)
     else:
         rows = map(cells(columns, size, in_bytes=args.bytes), merged(listing.runs, split))
-    if args.json:
+    if "json" in told:
         return json_document(columns, rows, in_bytes=args.bytes)
-    if args.pairs:
+    if "pairs" in told:
         return pairs(columns, rows)
-    if args.raw:
+    if "raw" in told:
         return raw(columns, rows, headings=not args.noheadings)
     return table(columns, list(rows), headings=not args.noheadings)
 

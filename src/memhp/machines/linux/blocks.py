@@ -7,7 +7,8 @@ from memhp.core.geometry import BlockId, NodeId
 from memhp.core.listing import BlockFile, BlockRun
 from memhp.core.snapshot import MemoryBlock
 from memhp.core.words import BlockState, ZoneType
-from memhp.machines.linux.list_blocks import list_blocks, nodes_of_blocks
+from memhp.machines.linux.block_nodes import nodes_of_blocks
+from memhp.machines.linux.list_blocks import list_blocks
 from memhp.machines.linux.root import MEMORY, Root
 
 

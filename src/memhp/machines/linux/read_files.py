@@ -1,0 +1,79 @@
+"""Small files of every block, in three system calls each, folded into runs while they are read."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from memhp.machines.linux.root import Root
+from memhp.machines.linux.shares import shared_out
+
+_LONGEST = 256
+"""No file of a block is longer; what were longer is no word that anybody knows."""
+
+Texts = tuple[bytes | None, ...]
+"""What some files of a block read; ``None`` where one cannot be read."""
+FileRun = tuple[int, int, Texts]
+"""A block's number, how many from there on read the same, and what they read."""
+
+
+class BlockPath(NamedTuple):
+    """A file that every block has: ``memoryN/name`` in a folder of the machine."""
+
+    folder: str
+    name: str
+
+
+def read_files(root: Root, paths: Sequence[BlockPath], numbers: Sequence[int]) -> list[FileRun]:
+    """Read these files of each block; raises ``MachineError`` where a folder cannot be opened.
+
+    Names are looked up from the folder, which spares the kernel the way there.
+    """
+    places: list[tuple[int, str]] = []
+    try:
+        for path in paths:
+            places.append((_open_folder(root, path.folder), f"/{path.name}"))
+        return shared_out(lambda share: list(folded(_texts(places, share))), numbers)
+    finally:
+        for folder, _ in places:
+            os.close(folder)
+
+
+def _open_folder(root: Root, relative: str) -> int:
+    try:
+        return os.open(root.path(relative), os.O_PATH | os.O_DIRECTORY)
+    except OSError as err:
+        raise root.unreadable(relative, err) from err
+
+
+def _texts(places: Sequence[tuple[int, str]], numbers: Sequence[int]) -> Iterator[FileRun]:
+    for number in numbers:
+        block = f"memory{number}"
+        yield number, 1, tuple([_text(folder, block + suffix) for folder, suffix in places])
+
+
+def _text(folder: int, name: str) -> bytes | None:
+    try:
+        handle = os.open(name, os.O_RDONLY, dir_fd=folder)
+    except OSError:
+        return None
+    try:
+        return os.read(handle, _LONGEST)
+    except OSError:
+        return None
+    finally:
+        os.close(handle)
+
+
+def folded(runs: Iterable[FileRun]) -> Iterator[FileRun]:
+    """Join neighbours whose files read the same."""
+    first, count = -1, 0
+    texts: Texts = ()
+    for number, more, here in runs:
+        if number == first + count and here == texts:
+            count += more
+            continue
+        if count:
+            yield first, count, texts
+        first, count, texts = number, more, here
+    if count:
+        yield first, count, texts
