@@ -1,6 +1,7 @@
 """``memhp ls`` prints what ``lsmem`` prints, to the byte, on trees of many shapes."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from memhp.interfaces.cli.ls_columns import human_size
 from memhp.interfaces.cli.main import main
 from memhp.model.description import start
 from memhp.model.shipped import load_shipped
-from saved_trees import SavedBlock, save_model, save_tree
+from saved_trees import MEMORY, NODES, SavedBlock, save_model, save_tree
 
 if shutil.which("lsmem") is None:  # pragma: no cover - depends on the machine
     if os.environ.get("MEMHP_REQUIRE_KERNEL") == "1":
@@ -54,6 +55,16 @@ SHAPES = {
     "no valid_zones": {n: B(valid_zones=None) for n in range(3)},
     "valid_zones missing in the first": {0: B(valid_zones=None), 1: B()},
     "empty files": {0: B(), 1: B(state="", removable="", valid_zones="")},
+    "words that end early": {
+        0: B(),
+        1: B(state="online\0more", valid_zones="Normal\0Movable"),
+        2: B(state="online ", removable="1 0", valid_zones=" Normal  Movable "),
+        3: B(state="online\n", removable="1x", valid_zones="Normal\tMovable"),
+        4: B(state="Online", removable="+01", valid_zones="NORMAL"),
+        5: B(removable="11", valid_zones=" ".join(["DMA"] * 9)),
+        6: B(removable="0x1", valid_zones="x" * 300),
+        7: B(state="online" * 99, removable=" 1"),
+    },
     "many": {
         n: B(nodes=(n // 40,), valid_zones="Movable" if n > 60 else "Normal") for n in range(99)
     },
@@ -65,6 +76,9 @@ OPTIONS = [
     ["-o", "+NODE,ZONES"], ["-o", "zones,block,state"], ["-o", "BLOCK,BLOCK"],
     ["-o", "+STATE", "--output-all"], ["-S", "none"], ["-S", "ZONES,NODE"], ["-S", "STATE"],
     ["-S", "RANGE", "-o", "BLOCK"], ["-S", "removable", "-J"], ["--summary"], ["--summary=never"],
+    ["-J", "--summary=always"], ["--summary=always", "-J"], ["--summary=always", "--summary=only"],
+    ["-P", "--summary=never", "--summary=always"], ["--summary=never", "--summary=always"],
+    ["-r", "--summary=always", "--summary"], ["-o", "STATE", "-o", "+NODE"], ["-S", "+STATE"],
     ["--summary=always", "-o", "BLOCK"], ["--summary=only", "-b"], ["-n", "-o", "ZONES"],
 ]  # fmt: skip
 
@@ -98,10 +112,12 @@ def test_blocks_of_two_nodes(
 
 blocks = st.builds(
     SavedBlock,
-    state=st.sampled_from(["online", "online", "offline", "going-offline", "odd", None]),
-    removable=st.sampled_from(["1", "1", "0", None]),
-    valid_zones=st.sampled_from(["Normal", "Movable", "none", "Normal Movable", "New", "", None]),
-    nodes=st.sampled_from([(0,), (0,), (1,), ()]),
+    state=st.sampled_from(["online", "online", "offline", "going-offline", "odd", "", None]),
+    removable=st.sampled_from(["1", "1", "0", "01", "1x", None]),
+    valid_zones=st.sampled_from(
+        ["Normal", "Movable", "none", "Normal Movable", "Normal\tMovable", "New", "", None]
+    ),
+    nodes=st.sampled_from([(0,), (0,), (1,), (), (0, 1)]),
 )
 
 
@@ -109,6 +125,7 @@ blocks = st.builds(
     st.dictionaries(st.integers(0, 20), blocks, min_size=1, max_size=12),
     st.sampled_from(["8000000", "80000000", "100000", "18000000", "7fffffff"]),
     st.sampled_from(OPTIONS),
+    st.booleans(),
 )
 @settings(max_examples=60)
 def test_any_tree(
@@ -116,8 +133,10 @@ def test_any_tree(
     found: dict[int, SavedBlock],
     block_size: str,
     options: list[str],
+    node_folders: bool,
 ) -> None:
-    root = save_tree(tmp_path_factory.mktemp("tree"), found, block_size=block_size)
+    folder = tmp_path_factory.mktemp("tree")
+    root = save_tree(folder, found, block_size=block_size, node_folders=node_folders)
     theirs = subprocess.run(["lsmem", "-s", root, *options], capture_output=True, text=True)
     command = [sys.executable, "-m", "memhp", "ls", "-s", str(root), *options]
     ours = subprocess.run(command, capture_output=True, text=True)
@@ -148,6 +167,43 @@ def test_a_changed_model_lists_as_its_own_files(
         write(kernel, number, word)
     theirs, ours = both(save_model(tmp_path, kernel), ["--output-all"], capsys)
     assert ours == theirs
+
+
+def on_terminal(command: list[str], columns: int) -> bytes:
+    """What a command prints on a terminal of that width."""
+    shell = f"stty cols {columns}; exec {shlex.join(command)}"
+    done = subprocess.run(["script", "-qec", shell, "/dev/null"], capture_output=True, check=True)
+    return done.stdout
+
+
+@pytest.mark.skipif(shutil.which("script") is None, reason="script is missing: bsdutils has it")
+@pytest.mark.parametrize("columns", [20, 60, 80, 200])
+@pytest.mark.parametrize("options", [[], ["--output-all"], ["-o", "SIZE,RANGE"]], ids=" ".join)
+def test_terminals_of_any_width(columns: int, options: list[str], tmp_path: Path) -> None:
+    root = str(save_tree(tmp_path, SHAPES["many"]))
+    theirs = on_terminal(["lsmem", "-s", root, *options], columns)
+    ours = on_terminal([sys.executable, "-m", "memhp", "ls", "-s", root, *options], columns)
+    assert ours == theirs
+
+
+def test_names_that_are_no_blocks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = save_tree(tmp_path, {0: B(), 1: B(nodes=(2,))})
+    for name in ("memory", "memoryx", "memory-2", "memory3x", "power"):
+        (root / MEMORY / name).mkdir()
+    (root / MEMORY / "memory0/nodex").mkdir()
+    (root / NODES / "node0/memoryx").mkdir()
+    theirs, ours = both(root, ["--output-all"], capsys)
+    assert ours == theirs
+
+
+def test_a_size_without_its_newline_counts_in_full(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No kernel prints it so; lsmem 2.38 would lose the last digit."""
+    root = save_tree(tmp_path, {0: B()})
+    (root / MEMORY / "block_size_bytes").write_text("8000000")
+    assert main(["ls", "-s", str(root), "--summary"]) == 0
+    assert "Memory block size:       128M\n" in capsys.readouterr().out
 
 
 def test_this_host(capsys: pytest.CaptureFixture[str]) -> None:
@@ -192,6 +248,10 @@ WRONG = [
     (["-S", "FOO"], 2, "'FOO' is no column"),
     (["--summary=never,always"], 2, "invalid choice"),
     (["--summary", "-J"], 2, "goes with none of"),
+    (["--summary=always", "-P", "--summary=only"], 2, "goes with none of"),
+    (["--summary=never", "--summary"], 2, "goes with none of"),
+    (["-a", "-S", "STATE"], 2, "not allowed with"),
+    (["-a", "-S", "none"], 2, "not allowed with"),
     (["-J", "-r"], 2, "not allowed with"),
     (["-M", "model:server"], 2, "stands beside a machine"),
 ]

@@ -30,8 +30,7 @@ def read_files(root: Root, paths: Sequence[BlockPath], numbers: Sequence[int]) -
     """
     places: list[tuple[int, str]] = []
     try:
-        for path in paths:
-            places.append((_open_folder(root, path.folder), f"/{path.name}"))
+        places.extend((_open_folder(root, path.folder), f"/{path.name}") for path in paths)
         return shared_out(lambda share: list(folded(_texts(places, share))), numbers)
     finally:
         for folder, _ in places:
