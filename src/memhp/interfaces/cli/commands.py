@@ -41,6 +41,7 @@ NAMES = (
     "log",
     "model",
     "trace",
+    "lab",
     "completion",
     "man",
 )

@@ -9,10 +9,9 @@ from memhp.core.errors import NotSupported
 from memhp.core.machine import Machine
 from memhp.interfaces.cli.amounts import amount
 from memhp.interfaces.cli.options import LIVE, named_by_hand
+from memhp.machines.linux.live_write import NO_LIVE_WRITES
 from memhp.operations.next_leg import WANT, next_leg
 from memhp.operations.operation import Operation, block_of
-
-NO_LIVE_WRITES = "MEMHP_NO_LIVE_WRITES"
 
 
 def confirm_live(machine: Machine, operation: Operation, args: Namespace) -> None:

@@ -1,7 +1,4 @@
-"""A Linux machine behind the door that every machine has: this host, or a saved tree.
-
-So far it is only looked at.
-"""
+"""A Linux machine behind the door that every machine has: this host, or a saved tree."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -13,34 +10,29 @@ from memhp.core.listing import BlockFile, Listing
 from memhp.core.machine import Tell
 from memhp.core.outcome import Outcome
 from memhp.core.plan import Step
-from memhp.core.snapshot import Policy, Snapshot, Want
+from memhp.core.snapshot import Snapshot, Want
 from memhp.core.words import Ability
-from memhp.machines.linux.blocks import read_blocks
-from memhp.machines.linux.devices import read_devices
-from memhp.machines.linux.iomem import read_iomem
-from memhp.machines.linux.list_blocks import list_blocks, read_block_size
+from memhp.machines.linux.apply import apply_logical
+from memhp.machines.linux.list_blocks import list_blocks
 from memhp.machines.linux.lister import open_root
-from memhp.machines.linux.nodes import read_nodes
-from memhp.machines.linux.policy import read_command_line, read_policy
+from memhp.machines.linux.live_write import write_live
 from memhp.machines.linux.root import Root
-from memhp.machines.linux.zones import read_zones
+from memhp.machines.linux.take_snapshot import identity_of, take_snapshot
 
 if TYPE_CHECKING:  # the model is needed by what boots it alone
     from memhp.model.boot_inputs import BootInputs
 
-_BOOT_ID = "proc/sys/kernel/random/boot_id"
-_MACHINE_ID = "etc/machine-id"
+_LIVE_ABILITIES = frozenset({Ability.ONLINE, Ability.OFFLINE})
 
 
 class LinuxMachine:
-    """The running host, or a tree saved from one; it can be looked at and not changed."""
-
-    can: frozenset[Ability] = frozenset()
+    """The running host, or a tree saved from one, which can only be looked at."""
 
     def __init__(self, root: Root) -> None:
         self._root = root
         self.name = root.name
         self.address = root.name
+        self.can = _LIVE_ABILITIES if root.is_live else frozenset[Ability]()
 
     @property
     def lasts(self) -> bool:
@@ -50,35 +42,11 @@ class LinuxMachine:
     @property
     def identity(self) -> str:
         """The machine's id and that of its boot; a saved tree is what it was saved from."""
-        parts = [self._root.text_if_there(path) or "unknown" for path in (_MACHINE_ID, _BOOT_ID)]
-        return f"{'linux' if self._root.is_live else 'saved'}:{':'.join(parts)}"
+        return identity_of(self._root)
 
     def snapshot(self, want: Want = Want.ALL) -> Snapshot:
         """Read the parts asked for, and no others; raises ``MachineError``."""
-        root = self._root
-        block_size_bytes = read_block_size(root)
-        iomem = read_iomem(root) if want & (Want.IOMEM | Want.DEVICES) else ()
-        devices = read_devices(root, block_size_bytes, iomem) if Want.DEVICES in want else ()
-        owners = {
-            number: device.name
-            for device in devices
-            for part in device.ranges
-            for number in part.blocks_touched(block_size_bytes)
-        }
-        command_line = read_command_line(root) if Want.POLICY in want else ""
-        return Snapshot(
-            machine=self.name,
-            identity=self.identity,
-            want=want,
-            block_size_bytes=block_size_bytes,
-            blocks=read_blocks(root, owners) if Want.BLOCKS in want else (),
-            zones=read_zones(root) if Want.ZONES in want else (),
-            nodes=read_nodes(root) if Want.NODES in want else (),
-            devices=devices,
-            iomem=iomem if Want.IOMEM in want else (),
-            command_line=command_line,
-            policy=read_policy(root, command_line) if Want.POLICY in want else Policy(),
-        )
+        return take_snapshot(self._root, name=self.name, identity=self.identity, want=want)
 
     def boot_inputs(self) -> "BootInputs":
         """What the machine was booted from, for the model; raises ``MachineError``."""
@@ -95,9 +63,16 @@ class LinuxMachine:
         raise NotSupported(machine=self.name, operation="count pages", advice="a model machine can")
 
     def apply(self, step: Step, *, until: float | None, tell: Tell) -> Outcome:  # noqa: ARG002
-        """Not yet: raises ``NotSupported``, and nothing is written."""
-        raise NotSupported(
-            machine=self.name, operation=str(step), advice="it is only looked at; try it on a model"
+        """Carry out one step of the logical phase and read back what came of it.
+
+        Raises ``NotSupported`` for the physical phase, for a saved tree, and
+        while ``MEMHP_NO_LIVE_WRITES`` is set.
+        """
+        return apply_logical(
+            step,
+            machine=self.name,
+            read=self._root.text_if_there,
+            write=lambda relative, word: write_live(self._root, relative, word, until),
         )
 
 

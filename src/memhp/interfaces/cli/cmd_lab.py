@@ -1,0 +1,95 @@
+"""Throwaway guests under QEMU, to try things on a real kernel.
+
+A guest boots in about five seconds, without root and without KVM. Its kernel is
+Debian's, downloaded once with apt and never installed. Every command takes it
+as -M lab:NAME.
+
+  memhp lab up g1 --kernel 6.12 --nodes 1G,0
+  memhp add 1G --node 1 -M lab:g1
+  memhp online 40 --zone movable -M lab:g1
+  memhp lab sh g1 cat /proc/iomem
+  memhp lab down g1
+"""
+
+import sys
+from argparse import REMAINDER, ArgumentParser, Namespace
+
+from memhp.core.errors import ArgumentError
+from memhp.core.geometry import MIB
+from memhp.core.targets import parse_size
+from memhp.core.words import ExitCode
+from memhp.interfaces.cli.options import add_json_option
+from memhp.interfaces.cli.show import print_json
+from memhp.machines.lab.guest import Guest, GuestShape, guests
+from memhp.machines.lab.kernels import KERNELS
+
+SUMMARY = "throwaway guests with real kernels"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Describe the command's arguments and options."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    up = actions.add_parser("up", description="Boot a guest.")
+    up.add_argument("name", metavar="NAME")
+    up.add_argument("--kernel", choices=KERNELS, default=KERNELS[0], help="which kernel to boot")
+    up.add_argument("--nodes", default="1G", metavar="SIZES", help="memory of each node, as 1G,0")
+    up.add_argument("--cmdline", default="", metavar="TEXT", help="more for the command line")
+    shell = actions.add_parser("sh", description="Run a command in a guest.")
+    shell.add_argument("name", metavar="NAME")
+    shell.add_argument("words", nargs=REMAINDER, metavar="COMMAND", help="what to run")
+    down = actions.add_parser("down", description="End a guest and take away what it left.")
+    down.add_argument("name", metavar="NAME")
+    add_json_option(actions.add_parser("list", description="Show the guests."))
+
+
+def run(args: Namespace) -> ExitCode:
+    """Do what was asked for."""
+    match args.action:
+        case "up":
+            shape = GuestShape(
+                kernel=args.kernel, nodes_mib=_nodes(args.nodes), command_line=args.cmdline
+            )
+            Guest(args.name).up(shape)
+            print(f"lab:{args.name} is up", file=sys.stderr)
+        case "sh":
+            return _run(args)
+        case "down":
+            Guest(args.name).down()
+        case _:
+            _list(args)
+    return ExitCode.DONE
+
+
+def _run(args: Namespace) -> ExitCode:
+    if not args.words:
+        raise ArgumentError(
+            text="sh", problem="needs a command", advice="as in 'memhp lab sh g1 dmesg'"
+        )
+    with Guest(args.name).shell() as shell:
+        code, text = shell.run(" ".join(args.words))
+    sys.stdout.write(text)
+    return ExitCode.DONE if code == 0 else ExitCode.REFUSED
+
+
+def _list(args: Namespace) -> None:
+    rows = [
+        {"name": guest.name, "pid": guest.pid, "shape": guest.shape}
+        for guest in guests()
+        if (guest.folder / "shape.json").exists()
+    ]
+    if args.json:
+        print_json(rows)
+        return
+    for guest in guests():
+        standing = "down" if guest.pid is None else f"process {guest.pid}"
+        print(f"lab:{guest.name}  {standing}")
+
+
+def _nodes(text: str) -> tuple[int, ...]:
+    """MiB of each node; a node of 0 gets its memory later."""
+    sizes = [0 if word == "0" else parse_size(word) for word in text.split(",")]
+    if not sizes[0] or any(size % MIB for size in sizes):
+        raise ArgumentError(
+            text=text, problem="gives node 0 nothing to boot with", advice="give sizes as 1G,0"
+        )
+    return tuple(size // MIB for size in sizes)

@@ -1,0 +1,1 @@
+"""Throwaway guests under QEMU, in which real kernels do what the model says they do."""

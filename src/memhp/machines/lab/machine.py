@@ -1,0 +1,139 @@
+"""A lab guest behind the door that every machine has.
+
+It is read through its own files, which are copied out of it over the serial
+line, and changed by writing them there.
+"""
+
+import base64
+import errno
+import re
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from memhp.core.census import BlockCensus
+from memhp.core.errors import ContactLost, NotSupported
+from memhp.core.geometry import BlockId
+from memhp.core.listing import BlockFile, Listing
+from memhp.core.machine import Tell
+from memhp.core.outcome import Outcome
+from memhp.core.plan import Step
+from memhp.core.snapshot import Snapshot, Want
+from memhp.core.words import Ability
+from memhp.machines.lab.guest import Guest
+from memhp.machines.lab.monitor import add_dimm
+from memhp.machines.linux.apply import apply_logical
+from memhp.machines.linux.list_blocks import list_blocks
+from memhp.machines.linux.root import Root
+from memhp.machines.linux.take_snapshot import identity_of, take_snapshot
+from memhp.model.boot_inputs import BootInputs
+
+T = TypeVar("T")
+_FOLDERS = (
+    "sys/devices/system/memory sys/devices/system/node sys/module/memory_hotplug "
+    "sys/firmware/acpi/tables sys/firmware/memmap sys/kernel/boot_params"
+)
+_FILES = "iomem zoneinfo cmdline cpuinfo sys/kernel/osrelease sys/kernel/random/boot_id"
+_COPY = f"""rm -rf /tmp/tree; mkdir -p /tmp/tree; cd /
+for d in {_FOLDERS}; do [ -d $d ] || continue
+find $d -type d | while read x; do mkdir -p /tmp/tree/$x; done
+find $d -type l | while read x; do cp -P $x /tmp/tree/$x; done
+find $d -type f | while read x; do cat $x > /tmp/tree/$x 2>/dev/null || rm -f /tmp/tree/$x; done
+done
+for x in sys/bus/acpi/devices/PNP0C80*; do [ -e $x ] || continue; mkdir -p /tmp/tree/$x
+cat $x/status > /tmp/tree/$x/status
+for l in $x/physical_node*; do [ -L $l ] && cp -P $l /tmp/tree/$l; done; done
+for f in {_FILES}; do mkdir -p /tmp/tree/proc/${{f%/*}} 2>/dev/null
+[ -d /tmp/tree/proc/$f ] && rmdir /tmp/tree/proc/$f; cat /proc/$f > /tmp/tree/proc/$f; done
+cd /tmp/tree && tar czf - . | base64"""
+_BASE64 = re.compile(r"[A-Za-z0-9+/=]+")
+_SECONDS = 120.0
+
+
+class LabMachine:
+    """A guest of the lab: online, offline, and DIMMs that are added."""
+
+    can = frozenset({Ability.ONLINE, Ability.OFFLINE, Ability.ADD_DEVICE})
+    lasts = True
+
+    def __init__(self, guest: Guest) -> None:
+        self._guest = guest
+        self.name = f"lab:{guest.name}"
+        self.address = self.name
+
+    @property
+    def identity(self) -> str:
+        """The guest's name and its boot."""
+        with self._guest.shell() as shell:
+            _, text = shell.run("cat /proc/sys/kernel/random/boot_id")
+        return f"lab:{self._guest.name}:{text.strip()}"
+
+    def snapshot(self, want: Want = Want.ALL) -> Snapshot:
+        """Copy the guest's files and read the parts asked for; raises ``MachineError``."""
+
+        def read(root: Root) -> Snapshot:
+            boot = identity_of(root).rpartition(":")[2]
+            identity = f"lab:{self._guest.name}:{boot}"
+            return take_snapshot(root, name=self.name, identity=identity, want=want)
+
+        return self._with_tree(read)
+
+    def list_blocks(self, want: BlockFile) -> Listing:
+        """Copy the guest's files and list its blocks."""
+        return self._with_tree(lambda root: list_blocks(root, want))
+
+    def boot_inputs(self) -> BootInputs:
+        """What the guest was booted from."""
+        from memhp.machines.linux.boot_inputs import read_boot_inputs  # noqa: PLC0415
+
+        return self._with_tree(read_boot_inputs)
+
+    def census(self, blocks: Sequence[BlockId]) -> Mapping[BlockId, BlockCensus]:  # noqa: ARG002
+        """Not yet: raises ``NotSupported``."""
+        raise NotSupported(machine=self.name, operation="count pages", advice="a model can")
+
+    def apply(self, step: Step, *, until: float | None, tell: Tell) -> Outcome:  # noqa: ARG002
+        """Carry out one step in the guest and read back what came of it."""
+        added = add_dimm(self._guest, step)
+        if added is not None:
+            return added
+        with self._guest.shell() as shell:
+
+            def read(relative: str) -> str | None:
+                code, text = shell.run(f"cat /{relative}")
+                return text.strip() if code == 0 else None
+
+            def write(relative: str, word: str) -> str | None:
+                code, text = shell.run(f"echo {word} > /{relative}", _SECONDS)
+                return None if code == 0 else _errno_name(text)
+
+            return apply_logical(step, machine=self.name, read=read, write=write)
+
+    def _with_tree(self, read: Callable[[Root], T]) -> T:
+        with self._guest.shell() as shell:
+            _, text = shell.run(_COPY, _SECONDS)
+        lines = [line for line in text.split("\n") if _BASE64.fullmatch(line)]
+        with tempfile.TemporaryDirectory() as folder:
+            archive = Path(folder) / "tree.tar.gz"
+            try:
+                archive.write_bytes(base64.b64decode("".join(lines)))
+                subprocess.run(["tar", "xzf", archive, "-C", folder], check=True)
+            except (ValueError, subprocess.CalledProcessError) as err:
+                raise ContactLost(
+                    machine=self.name,
+                    problem="sent its files garbled over the serial line",
+                    advice="try again",
+                ) from err
+            return read(Root(folder, self.name))
+
+
+def _errno_name(text: str) -> str:
+    """The errno behind what busybox's shell says: ``sh: write error: Device or resource busy``."""
+    import os  # noqa: PLC0415
+
+    for code, name in errno.errorcode.items():
+        if os.strerror(code) in text:
+            return name
+    return "EIO"

@@ -1,0 +1,62 @@
+"""The logical phase of a Linux machine: a word written to a block's ``state``, and read back.
+
+How files are read and written is left to the caller: this host's own files,
+or a guest's over a wire.
+"""
+
+from collections.abc import Callable
+
+from memhp.core.errors import NotSupported
+from memhp.core.outcome import Done, Outcome, Refused
+from memhp.core.plan import ExpectBlock, OfflineBlock, OnlineBlock, Step
+from memhp.core.words import BlockState, OnlineType
+from memhp.machines.linux.root import MEMORY
+
+Read = Callable[[str], str | None]
+"""Reads a file below the root as text; ``None`` where there is none."""
+Write = Callable[[str, str], str | None]
+"""Writes a word to a file; returns the errno's name, or ``None`` where it went well."""
+_MANY_ZONES = "none"
+
+
+def apply_logical(step: Step, *, machine: str, read: Read, write: Write) -> Outcome:
+    """Carry out one step; raises ``NotSupported`` for one of the physical phase."""
+    match step.action:
+        case OnlineBlock(block=number, online_type=word):
+            wanted = BlockState.ONLINE
+        case OfflineBlock(block=number):
+            word, wanted = OnlineType.OFFLINE, BlockState.OFFLINE
+        case _:
+            raise NotSupported(
+                machine=machine,
+                operation=str(step),
+                advice="the physical phase is done from outside, by the host or by hand",
+            )
+    folder = f"{MEMORY}/memory{number}"
+    changed = _not_as_expected(step, folder, read)
+    if changed is not None:
+        return Refused(reason=changed)
+    zones = read(f"{folder}/valid_zones") or ""
+    errno_name = write(f"{folder}/state", word)
+    state = read(f"{folder}/state")
+    if state == wanted:
+        zone = read(f"{folder}/valid_zones") if wanted is BlockState.ONLINE else None
+        return Done(note=f"in {zone}" if zone else "")
+    if errno_name is None:
+        return Refused(reason=f"the kernel took '{word}', and memory{number} is {state}")
+    many = wanted is BlockState.OFFLINE and zones == _MANY_ZONES
+    reason = "multizone range" if many else f"the kernel refused '{word}'"
+    return Refused(reason=reason, errno_name=errno_name)
+
+
+def _not_as_expected(step: Step, folder: str, read: Read) -> str | None:
+    """Hold the block against what the step expects of it, just before it."""
+    if not isinstance(step.expect, ExpectBlock):
+        return None
+    state = read(f"{folder}/state")
+    zones = read(f"{folder}/valid_zones") or ""
+    zone = None if state == BlockState.OFFLINE or zones == _MANY_ZONES else zones
+    if (state, zone or None) == (step.expect.state, step.expect.zone):
+        return None
+    found = "it is gone" if state is None else f"{state}, {zones}"
+    return f"expected {step.expect}, found {found}"

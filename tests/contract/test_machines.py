@@ -1,0 +1,173 @@
+"""What every machine promises, whatever it is: one suite for all drivers."""
+
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from lab_guests import newest_guest
+from memhp.core.errors import MemhpError, NotSupported
+from memhp.core.events import StepProgress
+from memhp.core.geometry import BlockId
+from memhp.core.listing import BlockFile
+from memhp.core.machine import Machine
+from memhp.core.outcome import Done, Refused
+from memhp.core.plan import ExpectBlock, OfflineBlock, OnlineBlock, Step
+from memhp.core.snapshot import MemoryBlock, Snapshot, Want
+from memhp.core.words import Ability, BlockState, OnlineType, ZoneType
+from memhp.machines.lab.guest import Guest
+from memhp.machines.lab.machine import LabMachine
+from memhp.machines.open import open_machine
+from memhp.model.shipped import shipped_text
+from memhp.model.store import StateFile
+from saved_trees import unpack
+
+__all__ = ["newest_guest"]
+TREES = Path(__file__).parents[1] / "machines/linux/trees"
+DIMM = '[[node]]\nmemory = "2G"\n[[dimm]]\nsize = "1G"\n'
+
+
+def shipped(folder: Path) -> Machine:
+    return open_machine("model:server")
+
+
+def kept(folder: Path) -> Machine:
+    StateFile.create(folder / "m.machine", DIMM).close()
+    return open_machine(f"model:{folder}/m.machine")
+
+
+def kept_guest(folder: Path) -> Machine:
+    StateFile.create(folder / "h.machine", shipped_text("host")).close()
+    return open_machine(f"model:{folder}/h.machine/web")
+
+
+def saved(folder: Path) -> Machine:
+    return open_machine(f"linux:{unpack(TREES / 'guest-6.12.tar.gz', folder)}")
+
+
+MACHINES: dict[str, Callable[[Path], Machine]] = {
+    "shipped model": shipped,
+    "model that lasts": kept,
+    "guest of a model": kept_guest,
+    "saved tree": saved,
+}
+
+
+@pytest.fixture(params=[*MACHINES, pytest.param("lab guest", marks=pytest.mark.kernel)])
+def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Machine:
+    if request.param == "lab guest":
+        real: Guest = request.getfixturevalue("newest_guest")
+        return LabMachine(real)
+    return MACHINES[request.param](tmp_path)
+
+
+def nobody(_progress: StepProgress) -> None:
+    """Listens to nothing."""
+
+
+def a_block_to_take(snapshot: Snapshot) -> MemoryBlock | None:
+    """A block that can go offline: movable, or the highest of the kernel's."""
+    usable = [block for block in snapshot.blocks if block.can_be_tried]
+    movable = [block for block in usable if block.zone is ZoneType.MOVABLE]
+    return next(iter(movable or sorted(usable, key=lambda b: -b.block)), None)
+
+
+def step_for(machine: Machine, block: MemoryBlock, action: OfflineBlock | OnlineBlock) -> Step:
+    expect = ExpectBlock(block=block.block, state=block.state, zone=block.zone)
+    return Step(machine=machine.name, action=action, expect=expect)
+
+
+def test_a_part_of_a_snapshot_is_that_part_of_the_whole(machine: Machine) -> None:
+    whole = machine.snapshot()
+    assert whole.machine == machine.name
+    for want, names in (
+        (Want.ZONES, {"zones"}),
+        (Want.NODES, {"nodes"}),
+        (Want.DEVICES, {"devices"}),
+        (Want.POLICY, {"policy", "command_line"}),
+    ):
+        part = machine.snapshot(want)
+        for field in fields(Snapshot):
+            here, there = getattr(part, field.name), getattr(whole, field.name)
+            if field.name in names | {"machine", "identity", "block_size_bytes"}:
+                assert here == there, (want, field.name)
+            elif field.name in {"blocks", "zones", "nodes", "devices", "iomem"}:
+                assert here == (), (want, field.name)
+
+
+def test_blocks_are_in_order_and_each_stands_once(machine: Machine) -> None:
+    numbers = [block.block for block in machine.snapshot(Want.BLOCKS).blocks]
+    assert numbers == sorted(set(numbers))
+    assert numbers
+
+
+def test_a_listing_agrees_with_the_snapshot(machine: Machine) -> None:
+    listing = machine.list_blocks(BlockFile.STATE)  # type: ignore[attr-defined]
+    snapshot = machine.snapshot(Want.BLOCKS)
+    listed = [
+        (number, run.state)
+        for run in listing.runs
+        for number in range(run.first, run.first + run.nr_blocks)
+    ]
+    assert listed == [(block.block, block.state) for block in snapshot.blocks]
+    assert listing.block_size_bytes == snapshot.block_size_bytes
+
+
+def test_identity_stays_while_it_runs(machine: Machine) -> None:
+    assert machine.identity == machine.identity == machine.snapshot(Want.POLICY).identity
+
+
+def test_what_is_not_as_expected_is_refused_and_left(machine: Machine) -> None:
+    before = machine.snapshot(Want.BLOCKS)
+    block = before.blocks[-1]
+    other = BlockState.OFFLINE if block.state is BlockState.ONLINE else BlockState.ONLINE
+    expect = ExpectBlock(block=block.block, state=other, zone=None)
+    step = Step(machine=machine.name, action=OfflineBlock(block=block.block), expect=expect)
+    outcome = machine.apply(step, until=None, tell=nobody)
+    assert isinstance(outcome, Refused)
+    assert outcome.errno_name is None
+    assert machine.snapshot(Want.BLOCKS) == before
+
+
+def test_a_block_that_is_not_there_is_refused(machine: Machine) -> None:
+    missing = BlockId(30_000)
+    expect = ExpectBlock(block=missing, state=BlockState.ONLINE, zone=ZoneType.MOVABLE)
+    step = Step(machine=machine.name, action=OfflineBlock(block=missing), expect=expect)
+    assert isinstance(machine.apply(step, until=None, tell=nobody), Refused)
+
+
+def test_offline_and_back_in_its_zone(machine: Machine) -> None:
+    before = machine.snapshot(Want.BLOCKS)
+    block = a_block_to_take(before)
+    assert block is not None
+    away = step_for(machine, block, OfflineBlock(block=block.block))
+    if Ability.OFFLINE not in machine.can:
+        with pytest.raises(NotSupported):
+            machine.apply(away, until=None, tell=nobody)
+        return
+    outcome = machine.apply(away, until=None, tell=nobody)
+    if isinstance(outcome, Refused):
+        # A kernel zone's block may hold anything; what is refused is as before.
+        assert outcome.errno_name is not None
+        assert machine.snapshot(Want.BLOCKS) == before
+        return
+    assert outcome == Done()
+    now = next(b for b in machine.snapshot(Want.BLOCKS).blocks if b.block == block.block)
+    assert (now.state, now.zone) == (BlockState.OFFLINE, None)
+    movable = block.zone is ZoneType.MOVABLE
+    word = OnlineType.ONLINE_MOVABLE if movable else OnlineType.ONLINE_KERNEL
+    back = step_for(machine, now, OnlineBlock(block=block.block, online_type=word))
+    if not machine.lasts:
+        return
+    assert isinstance(machine.apply(back, until=None, tell=nobody), Done)
+    assert machine.snapshot(Want.BLOCKS).blocks == before.blocks
+
+
+def test_errors_are_memhps_own_and_one_line(machine: Machine) -> None:
+    try:
+        machine.census([BlockId(30_000)])
+    except MemhpError as error:
+        assert "\n" not in str(error)  # noqa: PT017 - a machine may or may not count pages
+    else:
+        pytest.fail("there is no such block")

@@ -1,0 +1,63 @@
+"""Real guests for tests: booted once for each kernel, put down at the end."""
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from memhp.core.errors import MachineError
+from memhp.machines.lab.guest import Guest, GuestShape
+from memhp.machines.lab.kernels import KERNELS, find_kernel
+
+NEEDED = {"qemu-system-x86_64": "qemu-system-x86", "busybox": "busybox-static", "cpio": "cpio"}
+
+
+def why_no_guests(kernel: str) -> str | None:
+    """Why no guest with this kernel can be booted here; ``None`` where one can."""
+    missing = [package for program, package in NEEDED.items() if shutil.which(program) is None]
+    if missing:
+        return f"packages {', '.join(missing)} are missing"
+    try:
+        find_kernel(kernel)
+    except MachineError as error:
+        return str(error)
+    return None
+
+
+@contextmanager
+def booted_guest(kernel: str) -> Iterator[Guest]:
+    """A guest of one GiB with a second node that has nothing yet."""
+    reason = why_no_guests(kernel)
+    if reason is not None:
+        if os.environ.get("MEMHP_REQUIRE_KERNEL") == "1":
+            pytest.fail(f"a real kernel is required: {reason}")
+        pytest.skip(reason)
+    with pytest.MonkeyPatch.context() as patch:
+        # A Unix socket's path may have 107 bytes.
+        folder = f"/tmp/memhp-test-{os.getpid()}-{secrets.token_hex(2)}"
+        patch.setenv("MEMHP_LAB_DIR", folder)
+        guest = Guest(f"t{kernel.replace('.', '-')}")
+        line = "memhp_default_state=offline nokaslr"
+        guest.up(GuestShape(kernel=kernel, nodes_mib=(1024, 0), command_line=line))
+        try:
+            yield guest
+        finally:
+            guest.down()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module", params=KERNELS)
+def guest(request: pytest.FixtureRequest) -> Iterator[Guest]:
+    """A guest with each kernel."""
+    with booted_guest(request.param) as booted:
+        yield booted
+
+
+@pytest.fixture(scope="module")
+def newest_guest() -> Iterator[Guest]:
+    """A guest with the newest kernel."""
+    with booted_guest(KERNELS[0]) as booted:
+        yield booted
