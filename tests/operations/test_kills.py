@@ -26,6 +26,7 @@ from memhp.model.store import StateFile
 from memhp.operations.conduct import Conductor
 from memhp.operations.journal import Journals
 from memhp.operations.operation import Operation
+from memhp.operations.plan_logical import plan_offline
 
 TEXT = """
 command_line = "movable_node memhp_default_state=online"
@@ -145,7 +146,9 @@ def fresh(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_a_kill_at_every_write(name: str, fresh: Path, tmp_path: Path) -> None:
+def test_a_kill_at_every_write(
+    name: str, fresh: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     request, conditions = OPERATIONS[name]
     operation = Operation(request=request, conditions=conditions)
     machine, folder = tmp_path / "m.machine", tmp_path / "journal"
@@ -168,8 +171,14 @@ def test_a_kill_at_every_write(name: str, fresh: Path, tmp_path: Path) -> None:
             check(how, machine, folder, (before, after, ending), point)
         else:
             pytest.fail("the operation never came to its end")
-    print(f"{name}: killed at {points} points, ended as promised every time")
+    tell(capsys, name, points)
     assert points > 20
+
+
+def tell(capsys: pytest.CaptureFixture[str], name: str, points: int) -> None:
+    """Print how many points were tried, whatever pytest captures."""
+    with capsys.disabled():
+        print(f"\n{name}: killed at {points} points, ended as promised every time", end="")
 
 
 def check(
@@ -196,7 +205,9 @@ def story_begun(journals: Journals) -> bool:
     return b"\n" in data and bool(json.loads(data.partition(b"\n")[0]))
 
 
-def test_a_kill_at_every_write_of_undoing(fresh: Path, tmp_path: Path) -> None:
+def test_a_kill_at_every_write_of_undoing(
+    fresh: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Undoing is an operation as any other: resumed, it ends where it should."""
     machine, folder, done = tmp_path / "m.machine", tmp_path / "journal", tmp_path / "done"
     before = look(fresh)
@@ -221,5 +232,56 @@ def test_a_kill_at_every_write_of_undoing(fresh: Path, tmp_path: Path) -> None:
         else:
             assert conductor(machine, folder).undo("1") is Ending.DONE, point
         assert look(machine) == before, point
-    print(f"undo: killed at {points} points, ended as promised every time")
+    tell(capsys, "undo", points)
+    assert points > 20
+
+
+def test_a_kill_at_every_write_of_applying(
+    fresh: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine, folder = tmp_path / "m.machine", tmp_path / "journal"
+    before = look(fresh)
+    shutil.copy(fresh, machine)
+    request = Offline(targets=(Blocks(blocks=MOVABLE),))
+    plan = plan_offline(request, open_machine(f"model:{machine}").snapshot())
+    assert conductor(machine, folder).apply(plan, ALL) is Ending.DONE
+    after = look(machine)
+    points = 0
+    for how in ("resume", "undo"):
+        for point in range(2000):
+            shutil.rmtree(folder)
+            shutil.copy(fresh, machine)
+            machine.with_name(machine.name + "-journal").unlink(missing_ok=True)
+            killed = in_a_child(Killer(point), lambda: conductor(machine, folder).apply(plan, ALL))
+            if not killed:
+                break
+            points += 1
+            check(how, machine, folder, (before, after, Ending.DONE), point)
+    tell(capsys, "apply", points)
+    assert points > 20
+
+
+def test_a_kill_at_every_write_of_resuming(
+    fresh: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Killed once, then killed again while it is gone on with, at every write of that."""
+    machine, folder = tmp_path / "m.machine", tmp_path / "journal"
+    operation = Operation(request=Remove(device="dimm0"))
+    shutil.copy(fresh, machine)
+    conductor(machine, folder).begin(operation)
+    after = look(machine)
+    points = 0
+    for first in (14, 23, 30, 41):
+        for point in range(2000):
+            shutil.rmtree(folder)
+            shutil.copy(fresh, machine)
+            machine.with_name(machine.name + "-journal").unlink(missing_ok=True)
+            assert in_a_child(Killer(first), lambda: conductor(machine, folder).begin(operation))
+            if not in_a_child(Killer(point), lambda: conductor(machine, folder).resume("1")):
+                break
+            points += 1
+            if Journals(folder).read("1").finished is None:
+                conductor(machine, folder).resume("1")
+            assert look(machine) == after, (first, point)
+    tell(capsys, "resume", points)
     assert points > 20

@@ -55,6 +55,13 @@ class Conductor:
         journals = self._journals()
         story = journals.read(name)
         _check_open(journals, name, story)
+        if isinstance(story.begun.request, Apply) and not story.operation.legs:
+            raise JournalError(
+                operation=f"operation {name}",
+                problem="was killed before its plan was in the journal, and has done nothing",
+                advice="apply the plan again",
+                exit_code=ExitCode.STALE,
+            )
         with self._lock(f"resume {name}"):
             self._check_identity(name, story)
             with journals.reopen(name) as journal:
@@ -149,8 +156,9 @@ class _Kept:
         if self._journals is None:
             return
         if self._journal is None:
-            self._journal = self._journals.begin(self._begun)
-        self._journal.add(record)
+            self._journal = self._journals.begin(self._begun, record)
+        else:
+            self._journal.add(record)
 
     def listen(self, event: Event) -> None:
         if self._journal is not None:

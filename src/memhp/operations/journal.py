@@ -37,8 +37,11 @@ class Journals:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def begin(self, begun: Begun) -> "Journal":
-        """Begin the journal of a new operation; raises ``JournalError``."""
+    def begin(self, begun: Begun, first: Record) -> "Journal":
+        """Begin the journal of a new operation with its first leg, which go to disk together.
+
+        Raises ``JournalError``, and then there is no journal.
+        """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             while True:
@@ -55,7 +58,7 @@ class Journals:
             raise _unwritable(self.folder, err) from err
         journal = Journal(str(number), self._path(str(number)), handle)
         try:
-            journal.add(begun)
+            journal.add(begun, first)
         except JournalError:
             journal.close()
             self._path(str(number)).unlink(missing_ok=True)
@@ -123,9 +126,11 @@ class Journal:
         """Let go of the file."""
         os.close(self._handle)
 
-    def add(self, record: Record) -> None:
-        """Put a record on disk; raises ``JournalError``, and then it is not there."""
-        line = f"{json.dumps(to_json(record), separators=(',', ':'))}\n".encode()
+    def add(self, *records: Record) -> None:
+        """Put records on disk; raises ``JournalError``, and then they are not there."""
+        line = "".join(
+            f"{json.dumps(to_json(record), separators=(',', ':'))}\n" for record in records
+        ).encode()
         try:
             before = os.lseek(self._handle, 0, os.SEEK_END)
             written = os.write(self._handle, line)
