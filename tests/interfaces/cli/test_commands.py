@@ -199,6 +199,26 @@ def test_results_as_json(memhp: Shell, server: str) -> None:
     assert replayed == [{"file": str(RECORDING), "differences": []}]
 
 
+def test_every_action_on_model_machines_speaks_json(memhp: Shell, tmp_path: Path) -> None:
+    path = str(tmp_path / "h.machine")
+    made = json.loads(memhp("model", "new", "host", path, "--json").out)
+    assert made["machine"] == f"model:{path}"
+    assert f"model:{path}/web" in made["guests"]
+    again = json.loads(memhp("model", "restart", path, "--json").out)
+    assert again["identity"].endswith(":2")
+    folder = json.loads(memhp("model", "tree", "/proc", "--json", "-M", f"model:{path}").out)
+    assert {"name": "cmdline", "is": "file", "writable": False} in folder
+    file = json.loads(memhp("model", "tree", "/proc/cmdline", "--json", "-M", "model:server").out)
+    assert file == {"path": "/proc/cmdline", "text": "movable_node\n"}
+
+
+def test_a_person_is_told_what_does_not_last(memhp: Shell) -> None:
+    said = memhp("offline", "33", "-M", "model:server")
+    assert said.code == ExitCode.DONE
+    assert "is booted for this command alone" in said.err
+    assert memhp("offline", "33", "--json", "-M", "model:server").err == ""
+
+
 def test_replay_tells_each_file(memhp: Shell, tmp_path: Path) -> None:
     assert memhp("trace", "replay", str(RECORDING)).out.endswith(": no difference\n")
     document = json.loads(RECORDING.read_text())

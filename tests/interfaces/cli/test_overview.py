@@ -80,3 +80,30 @@ def test_a_tree_with_blocks_alone(tmp_path: Path, capsys: pytest.CaptureFixture[
 def test_the_machine_may_stand_before_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["-M", "model:server", "ls", "-r", "-o", "BLOCK"]) == 0
     assert capsys.readouterr().out == "BLOCK\n0\n2-64\n"
+
+
+def test_a_live_line_on_a_terminal(tmp_path: Path) -> None:
+    """What is done stands in plain lines on stdout; the bar is on the terminal alone."""
+    path = tmp_path / "m.machine"
+    subprocess.run([sys.executable, "-m", "memhp", "model", "new", "server", path], check=True)
+    reader, writer = pty.openpty()
+    done = subprocess.run(
+        [sys.executable, "-m", "memhp", "offline", "dimm1", "-M", f"model:{path}"],
+        stdout=subprocess.PIPE,
+        stderr=writer,
+        text=True,
+        check=True,
+    )
+    os.close(writer)
+    said = b""
+    while True:
+        try:
+            piece = os.read(reader, 1 << 16)
+        except OSError:
+            break
+        said += piece
+    os.close(reader)
+    assert done.stdout.count("done") == 8
+    assert "\x1b" not in done.stdout
+    assert b"[############............] 4/8 offline memory44" in said
+    assert said.decode().rstrip().endswith("8 of 8 steps done")

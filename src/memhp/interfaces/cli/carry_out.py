@@ -55,6 +55,12 @@ def carry_out(request: Request, args: Namespace) -> ExitCode:
     if args.dry_run:
         return _print_plan(operation, machine, args)
     confirm_live(machine, operation, args)
+    if machine.can and not machine.lasts and not args.json:
+        print(
+            f"note: {machine.name} is booted for this command alone; 'memhp model new' makes "
+            "machines that last",
+            file=sys.stderr,
+        )
     conductor = conductor_of(machine, args)
     return conduct(lambda: conductor.begin(operation), conductor)
 

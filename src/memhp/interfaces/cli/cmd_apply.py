@@ -37,17 +37,32 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> ExitCode:
     """Read the plan and carry it out."""
-    plan: Plan = from_json(Plan, _read(args.plan))
-    [name] = plan.marks or [args.machine]
-    if args.machine is not None and args.machine != name:
-        raise ArgumentError(
-            text=args.machine, problem="is not the plan's machine", advice=f"that is '{name}'"
-        )
-    machine = open_machine(name)
+    document = _read(args.plan)
+    if document is None:
+        print("nothing to do: everything was so already", file=sys.stderr)
+        return ExitCode.DONE
+    plan: Plan = from_json(Plan, document)
+    machine = open_machine(_machine_of(plan, args))
     refuse_unnamed_live(machine, args)
     conditions = Conditions(all_or_nothing=args.all_or_nothing)
     conductor = conductor_of(machine, args)
     return conduct(lambda: conductor.apply(plan, conditions), conductor)
+
+
+def _machine_of(plan: Plan, args: Namespace) -> str:
+    """The plan's only machine; raises ``ArgumentError`` where another one was named."""
+    if len(plan.marks) != 1 or {step.machine for step in plan.steps} - plan.marks.keys():
+        raise ArgumentError(
+            text=args.plan,
+            problem="is not a plan for one machine",
+            advice="make it with --dry-run --json",
+        )
+    [name] = plan.marks
+    if args.machine is not None and args.machine != name:
+        raise ArgumentError(
+            text=args.machine, problem="is not the plan's machine", advice=f"that is '{name}'"
+        )
+    return name
 
 
 def _read(path: str) -> object:

@@ -34,11 +34,14 @@ def add_arguments(parser: ArgumentParser) -> None:
     up.add_argument("--kernel", choices=KERNELS, default=KERNELS[0], help="which kernel to boot")
     up.add_argument("--nodes", default="1G", metavar="SIZES", help="memory of each node, as 1G,0")
     up.add_argument("--cmdline", default="", metavar="TEXT", help="more for the command line")
+    add_json_option(up)
     shell = actions.add_parser("sh", description="Run a command in a guest.")
+    add_json_option(shell)
     shell.add_argument("name", metavar="NAME")
     shell.add_argument("words", nargs=REMAINDER, metavar="COMMAND", help="what to run")
     down = actions.add_parser("down", description="End a guest and take away what it left.")
     down.add_argument("name", metavar="NAME")
+    add_json_option(down)
     add_json_option(actions.add_parser("list", description="Show the guests."))
 
 
@@ -50,14 +53,22 @@ def run(args: Namespace) -> ExitCode:
                 kernel=args.kernel, nodes_mib=_nodes(args.nodes), command_line=args.cmdline
             )
             Guest(args.name).up(shape)
-            print(f"lab:{args.name} is up", file=sys.stderr)
+            _say(args, "up")
         case "sh":
             return _run(args)
         case "down":
             Guest(args.name).down()
+            _say(args, "down")
         case _:
             _list(args)
     return ExitCode.DONE
+
+
+def _say(args: Namespace, standing: str) -> None:
+    if args.json:
+        print_json({"machine": f"lab:{args.name}", "standing": standing})
+    else:
+        print(f"lab:{args.name} is {standing}", file=sys.stderr)
 
 
 def _run(args: Namespace) -> ExitCode:
@@ -67,7 +78,10 @@ def _run(args: Namespace) -> ExitCode:
         )
     with Guest(args.name).shell() as shell:
         code, text = shell.run(" ".join(args.words))
-    sys.stdout.write(text)
+    if args.json:
+        print_json({"code": code, "text": text})
+    else:
+        sys.stdout.write(text)
     return ExitCode.DONE if code == 0 else ExitCode.REFUSED
 
 

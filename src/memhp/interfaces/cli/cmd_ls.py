@@ -27,7 +27,7 @@ from memhp.interfaces.cli.ls_columns import (
     parse_columns,
 )
 from memhp.interfaces.cli.ls_print import json_document, pairs, raw, summary, table
-from memhp.interfaces.cli.options import LIVE, add_machine_option, named_by_hand
+from memhp.interfaces.cli.options import LIVE, add_machine_option, address_of, named_by_hand
 from memhp.machines.open import open_lister
 
 SUMMARY = "list memory with its state, as lsmem does"
@@ -126,7 +126,7 @@ def _parts(told: Sequence[str]) -> tuple[bool, bool]:
 
 def _address(args: Namespace) -> str:
     if args.sysroot is None:
-        return args.machine or LIVE
+        return address_of(args) or LIVE
     if named_by_hand(args):
         raise ArgumentError(
             text="--sysroot", problem="stands beside a machine", advice="give one of the two"

@@ -28,7 +28,7 @@ from memhp.model.shipped import description_text, load_shipped, shipped_machines
 from memhp.model.steps import KernelRefusal
 from memhp.model.store import StateFile
 from memhp.model.store_log import LogRow
-from memhp.model.tree.entries import Directory, File, Link
+from memhp.model.tree.entries import Directory, Entry, File, Link
 
 SUMMARY = "make and look at model machines"
 
@@ -41,6 +41,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     new = actions.add_parser("new", description="Make a machine that lasts, in a file.")
     new.add_argument("source", metavar="NAME|TOML", help="a shipped machine, or a TOML file")
     new.add_argument("file", metavar="FILE", help="the state file to make")
+    add_json_option(new)
     show = actions.add_parser("show", description="Show a machine's nodes, zones and devices.")
     add_machine_option(show)
     add_json_option(show)
@@ -48,11 +49,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     tree.add_argument("path", nargs="?", default="/", help="a file or directory, as on Linux")
     tree.add_argument("--write", metavar="TEXT", help="write this to the file")
     add_machine_option(tree)
+    add_json_option(tree)
     log = actions.add_parser("log", description="Show what was done to a machine.")
     log.add_argument("file", metavar="FILE", help="the machine's state file")
     add_json_option(log)
     restart = actions.add_parser("restart", description="Boot a machine anew.")
     restart.add_argument("file", metavar="FILE", help="the machine's state file")
+    add_json_option(restart)
 
 
 def run(args: Namespace) -> ExitCode:
@@ -87,11 +90,13 @@ def _new(args: Namespace) -> ExitCode:
         kernel = state.load()
         size = format_size(kernel.block_size_bytes)
         guests = state.parts()
+    addresses = [f"model:{args.file}/{name}" for name in guests]
+    if args.json:
+        print_json({"machine": f"model:{args.file}", "guests": addresses})
+        return ExitCode.DONE
     print(f"{args.file}: {kernel.online_blocks()} memory blocks of {size} online", file=sys.stderr)
-    if guests:
-        print(
-            f"guests: {', '.join(f'model:{args.file}/{name}' for name in guests)}", file=sys.stderr
-        )
+    if addresses:
+        print(f"guests: {', '.join(addresses)}", file=sys.stderr)
     return ExitCode.DONE
 
 
@@ -114,9 +119,13 @@ def _tree(args: Namespace) -> ExitCode:
         if args.write is not None:
             machine.write_file(args.path, args.write)
             return ExitCode.DONE
-        _print_entry(machine, args.path)
+        if args.json:
+            print_json(_entry_json(machine, args.path))
+        else:
+            _print_entry(machine, args.path)
     except KernelRefusal as refusal:
-        print(f"memhp: {args.path}: {refusal}", file=sys.stderr)
+        sentence = f"memhp: {args.path}: {refusal}"
+        print("".join(c if c.isprintable() else repr(c)[1:-1] for c in sentence), file=sys.stderr)
         return ExitCode.REFUSED
     return ExitCode.DONE
 
@@ -139,6 +148,26 @@ def _print_entry(machine: ModelMachine, path: str) -> None:
                 print(f"{name} (can be written)")
             case _:
                 print(name)
+
+
+def _entry_json(machine: ModelMachine, path: str) -> object:
+    """A file with its text, or what a directory holds."""
+    tree = machine.tree()
+    if not isinstance(tree.find(path), Directory):
+        return {"path": path, "text": tree.read_bytes(path).decode("utf-8", "replace")}
+    return [
+        _named_json(name, tree.find(f"{path}/{name}", follow=False)) for name in tree.list(path)
+    ]
+
+
+def _named_json(name: str, entry: Entry | None) -> dict[str, object]:
+    match entry:
+        case Directory():
+            return {"name": name, "is": "directory"}
+        case Link(target=target):
+            return {"name": name, "is": "link", "target": target}
+        case File() | None:
+            return {"name": name, "is": "file", "writable": bool(entry and entry.write)}
 
 
 def _log(args: Namespace) -> ExitCode:
@@ -166,5 +195,9 @@ def _plain(row: LogRow) -> dict[str, str | int]:
 def _restart(args: Namespace) -> ExitCode:
     with StateFile.open(args.file) as state:
         state.restart()
-    print(f"{args.file}: booted anew", file=sys.stderr)
+        identity = state.identity
+    if args.json:
+        print_json({"machine": f"model:{args.file}", "identity": identity})
+    else:
+        print(f"{args.file}: booted anew", file=sys.stderr)
     return ExitCode.DONE

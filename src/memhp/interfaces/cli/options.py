@@ -15,15 +15,14 @@ LIVE = "linux:"
 """This host."""
 
 
-class _Named(str):
-    """An address that was typed, and not taken from the environment."""
-
-    __slots__ = ()
-
-
 def named_by_hand(args: Namespace) -> bool:
     """Whether the machine was named on the command line."""
-    return isinstance(args.machine, _Named)
+    return args.machine is not None
+
+
+def address_of(args: Namespace) -> str | None:
+    """The machine that was named on the command line, or else by the environment."""
+    return args.machine or os.environ.get(MACHINE_VARIABLE) or None
 
 
 def add_machine_option(parser: ArgumentParser, *, everywhere: bool = False) -> None:
@@ -36,8 +35,7 @@ def add_machine_option(parser: ArgumentParser, *, everywhere: bool = False) -> N
         "-M",
         "--machine",
         metavar="ADDRESS",
-        type=_Named,
-        default=os.environ.get(MACHINE_VARIABLE) if everywhere else SUPPRESS,
+        default=None if everywhere else SUPPRESS,
         help="the machine: linux: (this host), linux:/saved/tree, model:NAME or "
         f"model:FILE.machine (default: ${MACHINE_VARIABLE})",
     )
@@ -52,10 +50,11 @@ def add_json_option(parser: ArgumentParser) -> None:
 
 def machine_of(args: Namespace) -> "Machine":
     """Open the machine that was named; raises ``MachineError`` or ``ArgumentError``."""
-    if args.machine is None:
+    address = address_of(args)
+    if address is None:
         raise ArgumentError(
             text="-M",
             problem="is missing",
             advice=f"name a machine, as in '-M model:server', or set {MACHINE_VARIABLE}",
         )
-    return open_machine(args.machine)
+    return open_machine(address)

@@ -5,7 +5,7 @@ from argparse import Namespace
 from memhp.core.snapshot import Want
 from memhp.core.words import ExitCode
 from memhp.interfaces.cli.colour import paint_for_stdout
-from memhp.interfaces.cli.options import LIVE
+from memhp.interfaces.cli.options import LIVE, address_of
 from memhp.interfaces.cli.show import print_json
 from memhp.interfaces.cli.show_machine import show_machine
 from memhp.machines.open import open_machine
@@ -13,7 +13,7 @@ from memhp.machines.open import open_machine
 
 def show_overview(args: Namespace) -> ExitCode:
     """Print the machine that was named, or this host."""
-    snapshot = open_machine(args.machine or LIVE).snapshot(Want.ALL)
+    snapshot = open_machine(address_of(args) or LIVE).snapshot(Want.ALL)
     if args.json:
         print_json(snapshot)
     else:
