@@ -204,6 +204,18 @@ def test_undo_of_each_kind(memhp: Shell) -> None:
         assert after.blocks == before.blocks
 
 
+def test_a_machine_that_is_named_has_its_own_last_operation(memhp: Shell, tmp_path: Path) -> None:
+    other = tmp_path / "other.machine"
+    StateFile.create(other, TEXT).close()
+    memhp("offline", "36")
+    assert main(["offline", "37", "-M", f"model:{other}"]) == 0
+    code, out, _ = memhp("undo")
+    assert (code, out) == (0, "offline memory37: done\nonline_movable memory36: done, in Movable\n")
+    code, _, err = memhp("undo", "2")
+    assert code == ExitCode.USAGE
+    assert "is not the machine of operation 2" in err
+
+
 def test_undo_stops_where_somebody_has_changed_it_since(memhp: Shell) -> None:
     memhp("offline", "36")
     memhp("online", "36", "--zone", "kernel")
@@ -245,7 +257,7 @@ def test_resume_goes_on(memhp: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (code, out.count("done"), memhp.states()) == (0, 2, "MMM---MM")
     code, _, err = memhp("resume")
     assert (code, err.count("\n")) == (2, 1)
-    assert "waits to be gone on with" in err
+    assert "is left for that" in err
     assert "has ended (done)" in memhp("resume", "1")[2]
 
 

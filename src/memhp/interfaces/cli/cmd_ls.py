@@ -19,14 +19,23 @@ from memhp.interfaces.cli.ls_columns import (
     ALL,
     COLUMNS,
     DEFAULT,
-    Cell,
     Column,
     cells,
     cells_by_block,
+    lines_by_block,
     merged,
     parse_columns,
 )
-from memhp.interfaces.cli.ls_print import json_document, pairs, raw, summary, table
+from memhp.interfaces.cli.ls_print import (
+    Line,
+    json_document,
+    json_line,
+    pairs_line,
+    raw,
+    raw_line,
+    summary,
+    table,
+)
 from memhp.interfaces.cli.options import LIVE, add_machine_option, address_of, named_by_hand
 from memhp.machines.open import open_lister
 
@@ -141,19 +150,32 @@ def _table(
     split: Sequence[Column],
     listing: Listing,
 ) -> Iterator[str]:
-    size = listing.block_size_bytes
-    rows: Iterator[list[Cell]]
-    if args.all:
-        rows = cells_by_block(columns, listing.runs, size, in_bytes=args.bytes)
-    else:
-        rows = map(cells(columns, size, in_bytes=args.bytes), merged(listing.runs, split))
+    size, runs, in_bytes = listing.block_size_bytes, listing.runs, args.bytes
+    line = _line(told, columns, in_bytes=in_bytes)
+    if line is None:
+        rows = (
+            cells_by_block(columns, runs, size, in_bytes=in_bytes)
+            if args.all
+            else map(cells(columns, size, in_bytes=in_bytes), merged(runs, split))
+        )
+        return table(columns, list(rows), headings=not args.noheadings)
+    lines = (
+        lines_by_block(columns, runs, size, line, in_bytes=in_bytes)
+        if args.all
+        else map(line, map(cells(columns, size, in_bytes=in_bytes), merged(runs, split)))
+    )
     if "json" in told:
-        return json_document(columns, rows, in_bytes=args.bytes)
+        return json_document(lines)
+    return raw(columns, lines, headings="raw" in told and not args.noheadings)
+
+
+def _line(told: Sequence[str], columns: Sequence[Column], *, in_bytes: bool) -> Line | None:
+    """How a form for programs writes a row; ``None`` for the table."""
+    if "json" in told:
+        return json_line(columns, in_bytes=in_bytes)
     if "pairs" in told:
-        return pairs(columns, rows)
-    if "raw" in told:
-        return raw(columns, rows, headings=not args.noheadings)
-    return table(columns, list(rows), headings=not args.noheadings)
+        return pairs_line(columns)
+    return raw_line if "raw" in told else None
 
 
 def _summary(listing: Listing, *, in_bytes: bool) -> Iterator[str]:

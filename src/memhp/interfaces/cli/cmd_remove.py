@@ -10,11 +10,10 @@ kernel brings them back by policy, perhaps in another zone.)
 
 from argparse import ArgumentParser, Namespace
 
-from memhp.core.errors import ArgumentError
 from memhp.core.request import Remove
-from memhp.core.targets import DeviceTarget, parse_target
 from memhp.core.words import ExitCode
 from memhp.interfaces.cli.carry_out import add_change_options, carry_out
+from memhp.interfaces.cli.device_word import device_named
 
 SUMMARY = "hot-remove a memory device"
 
@@ -27,9 +26,4 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> ExitCode:
     """Carry it out."""
-    target = parse_target(args.device)
-    if not isinstance(target, DeviceTarget):
-        raise ArgumentError(
-            text=args.device, problem="is no device", advice="give its name, as dimm0"
-        )
-    return carry_out(Remove(device=target.name), args)
+    return carry_out(Remove(device=device_named(args.device)), args)

@@ -10,12 +10,11 @@ everything is put back.
 import sys
 from argparse import ArgumentParser, Namespace
 
-from memhp.core.errors import ArgumentError
 from memhp.core.request import Replace
 from memhp.core.snapshot import Want
-from memhp.core.targets import DeviceTarget, parse_target
 from memhp.core.words import ExitCode
 from memhp.interfaces.cli.carry_out import add_change_options, carry_out
+from memhp.interfaces.cli.device_word import device_named
 from memhp.interfaces.cli.options import machine_of
 from memhp.interfaces.cli.show_map import show_map
 
@@ -30,15 +29,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> ExitCode:
     """Carry it out, with the memory map before and after for a person."""
-    target = parse_target(args.device)
-    if not isinstance(target, DeviceTarget):
-        raise ArgumentError(
-            text=args.device, problem="is no device", advice="give its name, as dimm0"
-        )
+    device = device_named(args.device)
     with_map = not args.json and not args.dry_run
     if with_map:
         _map(args, "before")
-    code = carry_out(Replace(device=target.name), args)
+    code = carry_out(Replace(device=device), args)
     if with_map and machine_of(args).lasts:
         _map(args, "after")
     return code

@@ -189,6 +189,31 @@ def cells_by_block(
             yield row.copy()
 
 
+def lines_by_block(
+    columns: Sequence[Column],
+    runs: Iterable[BlockRun],
+    block_size_bytes: int,
+    line: Callable[[list[Cell]], str],
+    *,
+    in_bytes: bool,
+) -> Iterator[str]:
+    """The same as lines: one is put together a run, with places for range and number.
+
+    No cell has a percent sign.
+    """
+    show = cells(columns, block_size_bytes, in_bytes=in_bytes)
+    differ = [place for place, column in enumerate(columns) if column.name in {"RANGE", "BLOCK"}]
+    ranges = [columns[place].name == "RANGE" for place in differ]
+    for run in runs:
+        row = show(run._replace(nr_blocks=1))
+        for place in differ:
+            row[place] = "%s"
+        template = line(row)
+        for number in range(run.first, run.first + run.nr_blocks):
+            text = _range(number, 1, block_size_bytes)
+            yield template % tuple([text if is_range else number for is_range in ranges])
+
+
 def _range(first: int, count: int, block_size_bytes: int) -> str:
     start = first * block_size_bytes
     return f"0x{start:016x}-0x{start + count * block_size_bytes - 1:016x}"

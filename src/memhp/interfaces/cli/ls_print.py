@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from memhp.interfaces.cli.ls_columns import Cell, Column, human_size
 
 Row = Sequence[Cell]
+Line = Callable[[Row], str]
 
 
 def table(columns: Sequence[Column], rows: Sequence[Row], *, headings: bool) -> Iterator[str]:
@@ -39,36 +40,42 @@ def _width(column: Column, longest: int) -> int:
     return max(longest, column.hint if len(column.name) < column.hint else 0)
 
 
-def raw(columns: Sequence[Column], rows: Iterable[Row], *, headings: bool) -> Iterator[str]:
+def raw_line(row: Row) -> str:
     """Cells with one blank between them."""
+    return " ".join([cell or "" for cell in row])
+
+
+def raw(columns: Sequence[Column], lines: Iterable[str], *, headings: bool) -> Iterator[str]:
+    """Lines below the columns' names."""
     if headings:
         yield " ".join(column.name for column in columns)
-    for row in rows:
-        yield " ".join(cell or "" for cell in row)
+    yield from lines
 
 
-def pairs(columns: Sequence[Column], rows: Iterable[Row]) -> Iterator[str]:
-    """``NAME="cell"``, as a shell reads it."""
-    names = [column.name.replace("-", "_") for column in columns]
-    for row in rows:
-        yield " ".join(f'{name}="{cell or ""}"' for name, cell in zip(names, row, strict=True))
+def pairs_line(columns: Sequence[Column]) -> Line:
+    """Make what writes ``NAME="cell"`` for each, as a shell reads it."""
+    template = " ".join(f'{column.name.replace("-", "_")}="%s"' for column in columns)
+    return lambda row: template % tuple([cell or "" for cell in row])
 
 
-def json_document(
-    columns: Sequence[Column], rows: Iterable[Row], *, in_bytes: bool
-) -> Iterator[str]:
-    """One object a row in the array ``memory``."""
+def json_line(columns: Sequence[Column], *, in_bytes: bool) -> Line:
+    """Make what writes the members of an object."""
     kinds = [
         "number" if in_bytes and column.name == "SIZE" else column.json_type for column in columns
     ]
     shows = [_JSON_VALUES[kind] for kind in kinds]
     template = ",\n".join(f'         "{column.name.lower()}": %s' for column in columns)
+    return lambda row: template % tuple([show(cell) for show, cell in zip(shows, row, strict=True)])
+
+
+def json_document(objects: Iterable[str]) -> Iterator[str]:
+    """One object a line of members, in the array ``memory``."""
     yield "{"
     yield '   "memory": ['
     opening = "      {"
-    for row in rows:
+    for members in objects:
         yield opening
-        yield template % tuple([show(cell) for show, cell in zip(shows, row, strict=True)])
+        yield members
         opening = "      },{"
     yield "      }"
     yield "   ]"
