@@ -186,6 +186,14 @@ def test_terminals_of_any_width(columns: int, options: list[str], tmp_path: Path
     assert ours == theirs
 
 
+def test_a_tree_comes_before_the_machine_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MEMHP_MACHINE", "model:server")
+    theirs, ours = both(save_tree(tmp_path, {0: B()}), [], capsys)
+    assert ours == theirs
+
+
 def test_names_that_are_no_blocks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = save_tree(tmp_path, {0: B(), 1: B(nodes=(2,))})
     for name in ("memory", "memoryx", "memory-2", "memory3x", "power"):
