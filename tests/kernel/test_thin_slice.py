@@ -10,7 +10,7 @@ from memhp.core.geometry import GIB, BlockId, NodeId
 from memhp.core.outcome import Done, Refused
 from memhp.core.plan import ExpectBlock, OfflineBlock, Step
 from memhp.core.report import report_of
-from memhp.core.request import Add, Offline, Online, Request
+from memhp.core.request import Add, Offline, Online, Remove, Replace, Request
 from memhp.core.snapshot import Snapshot, Want
 from memhp.core.targets import Blocks
 from memhp.core.words import BlockState, Ending, ExitCode, OnlineType
@@ -117,3 +117,17 @@ def test_undo_on_a_real_kernel(twins: Twins, tmp_path: Path) -> None:
     assert compared(twins.real.snapshot(WANT)) != before
     assert conductor.undo("1") is Ending.DONE
     assert compared(twins.real.snapshot(WANT)) == before
+
+
+def test_a_dimm_is_replaced_on_a_real_kernel(twins: Twins, tmp_path: Path) -> None:
+    """Evacuated, ejected, added again, and every block back in the zone that it had."""
+    before = twins.real.snapshot(WANT | Want.DEVICES)
+    conductor = Conductor(machine=twins.real, folder=tmp_path, listener=lambda _event: None)
+    assert conductor.begin(Operation(request=Replace(device="dimm0"))) is Ending.DONE
+    assert compared(twins.real.snapshot(WANT)) == compared(before)
+    assert conductor.begin(Operation(request=Remove(device="dimm0"))) is Ending.DONE
+    gone = twins.real.snapshot(WANT | Want.DEVICES)
+    assert "dimm0" not in [device.name for device in gone.devices]
+    assert [node.node for node in gone.nodes] == [0]
+    assert conductor.undo("2") is Ending.DONE
+    assert compared(twins.real.snapshot(WANT)) == compared(before)

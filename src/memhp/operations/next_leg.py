@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 from memhp.core.errors import CannotPlan
 from memhp.core.outcome import Done, Unanswered
-from memhp.core.plan import AddDevice, Plan, RemoveDevice
+from memhp.core.plan import AddDevice, Plan, RemoveDevice, plan_of
 from memhp.core.request import Add, Apply, Evacuate, Offline, Online, Remove, Replace, Undo
-from memhp.core.snapshot import Snapshot, Want
+from memhp.core.snapshot import Device, Snapshot, Want
 from memhp.core.words import Ending
 from memhp.operations.operation import Leg, Operation, before_of, block_of
 from memhp.operations.plan_logical import plan_evacuate, plan_offline, plan_online
-from memhp.operations.plan_physical import plan_add, plan_put_in, plan_remove
-from memhp.operations.plan_restore import plan_restore
+from memhp.operations.plan_physical import plan_add, plan_remove
+from memhp.operations.plan_restore import plan_restore, put_in_step
 
 WANT = Want.BLOCKS | Want.DEVICES | Want.NODES
 _MOST_LEGS = 100
@@ -131,7 +131,12 @@ def _replace(request: Replace, operation: Operation, snapshot: Snapshot) -> Plan
     if not _has_done(operation, RemoveDevice):
         return plan_remove(request, snapshot)
     if not _has_done(operation, AddDevice):
-        return plan_put_in(request, request.device, snapshot)
+        device = next(
+            thing
+            for thing in operation.before()
+            if isinstance(thing, Device) and thing.name == request.device
+        )
+        return plan_of(request, snapshot, (put_in_step(snapshot, device),))
     return plan_restore(request, operation.before(), snapshot)
 
 

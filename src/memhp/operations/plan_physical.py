@@ -6,7 +6,7 @@ from memhp.core.plan import AddDevice, ExpectDevice, Plan, RemoveDevice, Step, p
 from memhp.core.request import Add, Remove, Replace
 from memhp.core.snapshot import Device, Snapshot, Want
 from memhp.core.words import BlockState, DeviceKind
-from memhp.operations.plan_restore import offline_step
+from memhp.operations.plan_restore import offline_step, put_in_step
 from memhp.operations.resolve import device_meant
 
 WANT = Want.DEVICES | Want.NODES | Want.BLOCKS
@@ -15,7 +15,7 @@ WANT = Want.DEVICES | Want.NODES | Want.BLOCKS
 def plan_add(request: Add, snapshot: Snapshot) -> Plan:
     """Plan to hot-add a waiting device, or a new one; raises ``NoSuchObject``, ``CannotPlan``."""
     if request.device is not None:
-        return plan_put_in(request, request.device, snapshot)
+        return _plan_put_in(request, request.device, snapshot)
     if request.size_bytes is None:
         raise CannotPlan(
             request=str(request), problem="neither size nor device", advice="name one of them"
@@ -56,20 +56,15 @@ def plan_remove(request: Remove | Replace, snapshot: Snapshot) -> Plan:
     return plan_of(request, snapshot, (*offline, eject))
 
 
-def plan_put_in(request: Add | Replace, name: str, snapshot: Snapshot) -> Plan:
-    """Plan to hot-add a device that waits; raises ``NoSuchObject``, ``CannotPlan``."""
-    if device_meant(name, snapshot).present:
+def _plan_put_in(request: Add, name: str, snapshot: Snapshot) -> Plan:
+    device = device_meant(name, snapshot)
+    if device.present:
         raise CannotPlan(
             request=str(request),
             problem=f"{name} is plugged in already",
             advice="remove it first, or add another",
         )
-    step = Step(
-        machine=snapshot.machine,
-        action=AddDevice(device=name),
-        expect=ExpectDevice(device=name, present=False),
-    )
-    return plan_of(request, snapshot, (step,))
+    return plan_of(request, snapshot, (put_in_step(snapshot, device),))
 
 
 def _removable(request: Remove | Replace, device: Device) -> Device:

@@ -72,6 +72,16 @@ def online_step(snapshot: Snapshot, block: MemoryBlock, online_type: OnlineType)
     )
 
 
+def put_in_step(snapshot: Snapshot, device: Device) -> Step:
+    """The step that adds a device again: from its slot, or anew where nothing is left of it."""
+    if any(other.name == device.name for other in snapshot.devices):
+        action = AddDevice(device=device.name)
+        expect = ExpectDevice(device=device.name, present=False)
+        return Step(machine=snapshot.machine, action=action, expect=expect)
+    anew = AddDevice(device=device.name, size_bytes=device.size_bytes, node=device.node)
+    return Step(machine=snapshot.machine, action=anew)
+
+
 def _there(devices: Mapping[str, Device], device: Device) -> bool:
     found = devices.get(device.name)
     return found is not None and found.present
@@ -96,11 +106,7 @@ def _add_missing(
 ) -> Iterator[Step]:
     for thing in things:
         if isinstance(thing, Device) and thing.present and not _there(devices, thing):
-            yield Step(
-                machine=snapshot.machine,
-                action=AddDevice(device=thing.name),
-                expect=ExpectDevice(device=thing.name, present=False),
-            )
+            yield put_in_step(snapshot, thing)
 
 
 def _offline(

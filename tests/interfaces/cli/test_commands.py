@@ -303,6 +303,25 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     assert (said.returncode, said.stdout.count("\n"), said.stderr) == (0, 1, "")
 
 
+@pytest.mark.parametrize(
+    ("where", "problem"),
+    [(">/dev/full", "No space left on device"), (">&-", "standard output is closed")],
+)
+@pytest.mark.parametrize("words", ["model list", "ls -a -M model:rack16t", "offline nothing"])
+def test_output_that_cannot_be_written_is_one_sentence(
+    where: str, problem: str, words: str
+) -> None:
+    script = f"{sys.executable} -m memhp {words} {where}"
+    said = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
+    if words.startswith("offline") and where != ">&-":
+        assert (said.returncode, said.stderr.count("\n")) == (ExitCode.USAGE, 1)
+        return
+    assert (said.returncode, said.stderr) == (
+        ExitCode.MACHINE,
+        f"memhp: the output cannot be written: {problem}\n",
+    )
+
+
 def test_ctrl_c_ends_with_its_own_code(memhp: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(_args: object) -> ExitCode:
         raise KeyboardInterrupt

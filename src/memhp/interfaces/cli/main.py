@@ -1,5 +1,6 @@
 """The entry point: words in, exit code out. Nothing else exits or reports errors."""
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -10,11 +11,14 @@ from memhp.interfaces.cli.commands import NAMES, command
 from memhp.interfaces.cli.parser import build_parser
 
 _DEBUG = "MEMHP_DEBUG"
+_OUTPUT_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; argparse alone exits by itself."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if sys.stdout is None:
+        return _unprintable("standard output is closed")
     try:
         code = _run(words)
         sys.stdout.flush()
@@ -24,9 +28,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain("interrupted", ExitCode.INTERRUPTED)
     except BrokenPipeError:
         # Whoever read our output has gone; Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()
         return ExitCode.DONE
     except Exception as fault:
+        if isinstance(fault, OSError) and _is_about_output(fault):
+            return _unprintable(os.strerror(fault.errno or 0))
         if os.environ.get(_DEBUG):
             raise
         what = f"{type(fault).__name__}: {fault}".splitlines()[0]
@@ -48,7 +54,28 @@ def _run(words: list[str]) -> ExitCode:
     return command(args.command).run(args)
 
 
+def _is_about_output(fault: OSError) -> bool:
+    """Whether printing failed: an error of writing, and of no file with a name."""
+    return fault.filename is None and fault.errno in _OUTPUT_ERRORS
+
+
+def _unprintable(problem: str) -> ExitCode:
+    """What was to be done is done or not, whoever reads it; that it is not told is an error."""
+    _forget_output()
+    print(f"memhp: the output cannot be written: {problem}", file=sys.stderr)
+    return ExitCode.MACHINE
+
+
+def _forget_output() -> None:
+    """Let nothing be written any more, or Python would complain once more at exit."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _complain(sentence: str, code: ExitCode) -> ExitCode:
-    sys.stdout.flush()
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _forget_output()
     print(f"memhp: {sentence}", file=sys.stderr)
     return code

@@ -10,6 +10,7 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,11 +20,11 @@ from memhp.core.geometry import BlockId
 from memhp.core.listing import BlockFile, Listing
 from memhp.core.machine import Tell
 from memhp.core.outcome import Outcome
-from memhp.core.plan import Step
+from memhp.core.plan import AddDevice, RemoveDevice, Step
 from memhp.core.snapshot import Snapshot, Want
 from memhp.core.words import Ability
 from memhp.machines.lab.guest import Guest
-from memhp.machines.lab.monitor import add_dimm
+from memhp.machines.lab.monitor import monitor_of, named_as_qemu_does
 from memhp.machines.linux.apply import apply_logical
 from memhp.machines.linux.list_blocks import list_blocks
 from memhp.machines.linux.root import Root
@@ -53,9 +54,9 @@ _SECONDS = 120.0
 
 
 class LabMachine:
-    """A guest of the lab: online, offline, and DIMMs that are added."""
+    """A guest of the lab: online, offline, and DIMMs that come and go."""
 
-    can = frozenset({Ability.ONLINE, Ability.OFFLINE, Ability.ADD_DEVICE})
+    can = frozenset({Ability.ONLINE, Ability.OFFLINE, Ability.ADD_DEVICE, Ability.REMOVE_DEVICE})
     lasts = True
 
     def __init__(self, guest: Guest) -> None:
@@ -78,7 +79,7 @@ class LabMachine:
             identity = f"lab:{self._guest.name}:{boot}"
             return take_snapshot(root, name=self.name, identity=identity, want=want)
 
-        return self._with_tree(read)
+        return self._named(self._with_tree(read))
 
     def list_blocks(self, want: BlockFile) -> Listing:
         """Copy the guest's files and list its blocks."""
@@ -96,9 +97,8 @@ class LabMachine:
 
     def apply(self, step: Step, *, until: float | None, tell: Tell) -> Outcome:  # noqa: ARG002
         """Carry out one step in the guest and read back what came of it."""
-        added = add_dimm(self._guest, step)
-        if added is not None:
-            return added
+        if isinstance(step.action, AddDevice | RemoveDevice):
+            return self._physical(step.action)
         with self._guest.shell() as shell:
 
             def read(relative: str) -> str | None:
@@ -110,6 +110,25 @@ class LabMachine:
                 return None if code == 0 else _errno_name(text)
 
             return apply_logical(step, machine=self.name, read=read, write=write)
+
+    def _physical(self, action: AddDevice | RemoveDevice) -> Outcome:
+        with monitor_of(self._guest) as monitor:
+            if isinstance(action, AddDevice):
+                return monitor.add(action)
+            return monitor.remove(action)
+
+    def _named(self, snapshot: Snapshot) -> Snapshot:
+        """The snapshot with devices named as the host names them, where it knows any."""
+        if not any(device.ranges for device in snapshot.devices):
+            return snapshot
+        with monitor_of(self._guest) as monitor:
+            devices = named_as_qemu_does(snapshot.devices, monitor.dimms())
+        names = {old.name: new.name for old, new in zip(snapshot.devices, devices, strict=True)}
+        blocks = tuple(
+            replace(block, device=names[block.device]) if block.device in names else block
+            for block in snapshot.blocks
+        )
+        return replace(snapshot, devices=devices, blocks=blocks)
 
     def _with_tree(self, read: Callable[[Root], T]) -> T:
         with self._guest.shell() as shell:

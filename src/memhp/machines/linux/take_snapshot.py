@@ -15,9 +15,11 @@ _MACHINE_ID = "etc/machine-id"
 
 
 def identity_of(root: Root) -> str:
-    """The machine's id and that of its boot; a saved tree is what it was saved from."""
-    parts = [(root.text_if_there(path) or "unknown").strip() for path in (_MACHINE_ID, _BOOT_ID)]
-    return f"{'linux' if root.is_live else 'saved'}:{':'.join(parts)}"
+    """The machine's id and that of its boot; a tree that has neither is known by its place."""
+    parts = [(root.text_if_there(path) or "").strip() for path in (_MACHINE_ID, _BOOT_ID)]
+    if not any(parts):
+        return f"saved:{root.folder}:"
+    return f"{'linux' if root.is_live else 'saved'}:{':'.join(part or 'unknown' for part in parts)}"
 
 
 def take_snapshot(root: Root, *, name: str, identity: str, want: Want) -> Snapshot:
