@@ -6,9 +6,11 @@ line, and changed by writing them there.
 
 import base64
 import errno
+import os
 import re
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -51,6 +53,8 @@ for f in {_FILES}; do mkdir -p /tmp/tree/proc/${{f%/*}} 2>/dev/null
 cd /tmp/tree && tar czf - . | base64"""
 _BASE64 = re.compile(r"[A-Za-z0-9+/=]+")
 _SECONDS = 120.0
+_ENDED = frozenset({124, 143})
+"""What ``timeout`` exits with where it ended the command by a signal."""
 
 
 class LabMachine:
@@ -96,7 +100,11 @@ class LabMachine:
         raise NotSupported(machine=self.name, operation="count pages", advice="a model can")
 
     def apply(self, step: Step, *, until: float | None, tell: Tell) -> Outcome:  # noqa: ARG002
-        """Carry out one step in the guest and read back what came of it."""
+        """Carry out one step in the guest and read back what came of it.
+
+        A write that the kernel holds is ended in the guest by a signal, at the
+        deadline or after two minutes.
+        """
         if isinstance(step.action, AddDevice | RemoveDevice):
             return self._physical(step.action)
         with self._guest.shell() as shell:
@@ -106,8 +114,12 @@ class LabMachine:
                 return text.strip() if code == 0 else None
 
             def write(relative: str, word: str) -> str | None:
-                code, text = shell.run(f"echo {word} > /{relative}", _SECONDS)
-                return None if code == 0 else _errno_name(text)
+                seconds = _seconds_left(until)
+                command = f"timeout {seconds} sh -c 'echo {word} > /{relative}'"
+                code, text = shell.run(command, seconds + _SECONDS)
+                if code == 0:
+                    return None
+                return "EINTR" if code in _ENDED else _errno_name(text)
 
             return apply_logical(step, machine=self.name, read=read, write=write)
 
@@ -148,10 +160,14 @@ class LabMachine:
             return read(Root(folder, self.name))
 
 
+def _seconds_left(until: float | None) -> int:
+    """Whole seconds for a write, one at least."""
+    left = _SECONDS if until is None else min(_SECONDS, until - time.monotonic())
+    return max(1, int(left))
+
+
 def _errno_name(text: str) -> str:
     """The errno behind what busybox's shell says: ``sh: write error: Device or resource busy``."""
-    import os  # noqa: PLC0415
-
     for code, name in errno.errorcode.items():
         if os.strerror(code) in text:
             return name

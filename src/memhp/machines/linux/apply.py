@@ -44,9 +44,25 @@ def apply_logical(step: Step, *, machine: str, read: Read, write: Write) -> Outc
         return Done(note=f"in {zone}" if zone else "")
     if errno_name is None:
         return Refused(reason=f"the kernel took '{word}', and memory{number} is {state}")
-    many = wanted is BlockState.OFFLINE and zones == _MANY_ZONES
-    reason = "multizone range" if many else f"the kernel refused '{word}'"
-    return Refused(reason=reason, errno_name=errno_name)
+    if wanted is BlockState.OFFLINE:
+        return Refused(reason=_why_not_offline(errno_name, zones), errno_name=errno_name)
+    return Refused(reason=f"the kernel refused '{word}'", errno_name=errno_name)
+
+
+def _why_not_offline(errno_name: str, zones: str) -> str:
+    """What the errno of an offline says by itself.
+
+    An online block is refused with EINVAL for two reasons only
+    (``offline_pages()``), and its zones tell which; EBUSY has several.
+    """
+    match errno_name:
+        case "EINVAL":
+            return "multizone range" if zones == _MANY_ZONES else "memory holes"
+        case "EBUSY":
+            return "pages in it cannot be moved, or are held"
+        case "EINTR":
+            return "signal backoff"
+    return "the kernel refused it"
 
 
 def _not_as_expected(step: Step, folder: str, read: Read) -> str | None:
