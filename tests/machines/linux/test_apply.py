@@ -72,10 +72,16 @@ def test_an_errno_that_came_too_late_is_no_refusal() -> None:
     assert files.apply(OFFLINE) == Done()
 
 
+class Deaf(Files):
+    """Takes every word and does nothing."""
+
+    def write(self, path: str, word: str) -> str | None:
+        self.written.append((path, word))
+        return None
+
+
 def test_a_write_that_changed_nothing_is_no_success() -> None:
-    files = Files("online", "Movable")
-    files.write = lambda _path, _word: None  # type: ignore[method-assign]
-    outcome = files.apply(OFFLINE)
+    outcome = Deaf("online", "Movable").apply(OFFLINE)
     assert isinstance(outcome, Refused)
     assert "memory5 is online" in outcome.reason
 
