@@ -225,6 +225,19 @@ def test_undo_stops_where_somebody_has_changed_it_since(memhp: Shell) -> None:
     assert memhp.states() == "MMMMKMMM"
 
 
+def test_what_cannot_come_back_does_not_keep_the_others(memhp: Shell) -> None:
+    """A 6.12 kernel never brings a block with a poisoned page online again."""
+    with StateFile.open(memhp.machine) as state, state.change("poison") as kernel:
+        memory = "/sys/devices/system/memory"
+        Tree(kernel).write(f"{memory}/hard_offline_page", hex(36 << 27))
+    assert memhp("offline", "35-38")[0] == 0
+    code, out, _ = memhp("undo")
+    assert (code, memhp.states()) == (64, "MMMM-MMM")
+    assert "online_movable memory36: refused: the block holds a poisoned page [EHWPOISON" in out
+    assert memhp("offline", "34-35,37", "--all-or-nothing")[0] == 1
+    assert memhp.states() == "MMMM-MMM"
+
+
 def test_undo_of_undo_is_doing_it_again(memhp: Shell) -> None:
     memhp("offline", "36")
     memhp("undo")

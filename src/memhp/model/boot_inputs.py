@@ -3,12 +3,17 @@
 from dataclasses import dataclass, field, replace
 
 from memhp.core.command_line import CommandLine, parse_command_line
-from memhp.core.geometry import NodeId
+from memhp.core.errors import CannotPlan
+from memhp.core.geometry import MIB, NodeId
+from memhp.core.targets import format_size
 from memhp.model.boot import boot
 from memhp.model.bring_up import bring_up_devices
 from memhp.model.firmware import Affinity, Firmware
 from memhp.model.kernel import Kernel, Proposals
+from memhp.model.memblock import usable_ranges
 from memhp.model.profile import Profile
+
+_LEAST_MEMORY = 64 * MIB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +54,11 @@ class BootInputs:
         )
 
     def boot(self) -> Kernel:
-        """Boot, and bring up the devices that are there."""
+        """Boot, and bring up the devices that are there.
+
+        Raises ``CannotPlan`` where no kernel could boot for want of memory.
+        """
+        self._check_memory()
         kernel = boot(
             self.firmware,
             self.line,
@@ -59,6 +68,16 @@ class BootInputs:
         )
         bring_up_devices(kernel)
         return kernel
+
+    def _check_memory(self) -> None:
+        """Where kernel and initrd would lie is the boot loader's business; how much is not."""
+        usable = sum(part.size_bytes for part in usable_ranges(self.firmware, self.line))
+        if usable < _LEAST_MEMORY:
+            raise CannotPlan(
+                request=f"boot with '{self.line.text}'",
+                problem="it leaves too little memory",
+                advice=f"a kernel needs {format_size(_LEAST_MEMORY)}",
+            )
 
 
 def inputs_of(kernel: Kernel) -> BootInputs:

@@ -16,7 +16,8 @@ def new_dimm(kernel: Kernel, name: str, size_bytes: int, node: NodeId) -> DimmSl
     used = {slot.index for slot in kernel.slots.values()}
     slots = kernel.firmware.nr_slots
     if slots is not None and len(used) >= slots:
-        raise DoesNotFit(f"the machine has {slots} DIMM slots, and none is free")
+        has = f"{slots} DIMM slots, and none is free" if slots else "no DIMM slot"
+        raise DoesNotFit(f"the machine has {has}")
     index = next(number for number in range(len(used) + 1) if number not in used)
     slot = DimmSlot(name=name, index=index, size_bytes=size_bytes, node=node)
     give_address(kernel, slot)

@@ -8,7 +8,7 @@ from memhp.core.plan import AddDevice, Plan, RemoveDevice, plan_of
 from memhp.core.request import Add, Apply, Evacuate, Offline, Online, Remove, Replace, Undo
 from memhp.core.snapshot import Device, Snapshot, Want
 from memhp.core.words import Ending
-from memhp.operations.operation import Leg, Operation, before_of, block_of
+from memhp.operations.operation import Leg, Operation, before_of, block_of, refused_in
 from memhp.operations.plan_logical import plan_evacuate, plan_offline, plan_online
 from memhp.operations.plan_physical import plan_add, plan_remove
 from memhp.operations.plan_restore import plan_restore, put_in_step
@@ -101,8 +101,8 @@ def _forward(operation: Operation, snapshot: Snapshot) -> Plan | None:
         case Apply():
             return None
         case Undo() as request:
-            stuck = bool(operation.legs) and not _went_well(operation.legs[-1])
-            return None if stuck else plan_restore(request, operation.goal, snapshot)
+            stuck = refused_in(operation.legs)
+            return plan_restore(request, operation.goal, snapshot, without=stuck)
 
 
 def _logical(operation: Operation, snapshot: Snapshot, refused: frozenset[int]) -> Plan:
@@ -126,26 +126,26 @@ def _logical(operation: Operation, snapshot: Snapshot, refused: frozenset[int]) 
 
 def _replace(request: Replace, operation: Operation, snapshot: Snapshot) -> Plan | None:
     """Out, in, and every block back in the zone that it had."""
-    if operation.legs and not _went_well(operation.legs[-1]):
-        return None
+    went_well = not operation.legs or _went_well(operation.legs[-1])
     if not _has_done(operation, RemoveDevice):
-        return plan_remove(request, snapshot)
+        return plan_remove(request, snapshot) if went_well else None
     if not _has_done(operation, AddDevice):
+        if not went_well:
+            return None
         device = next(
             thing
             for thing in operation.before()
             if isinstance(thing, Device) and thing.name == request.device
         )
         return plan_of(request, snapshot, (put_in_step(snapshot, device),))
-    return plan_restore(request, operation.before(), snapshot)
+    stuck = refused_in(operation.legs)
+    return plan_restore(request, operation.before(), snapshot, without=stuck)
 
 
-def _back(operation: Operation, snapshot: Snapshot) -> Plan | None:
-    """The next plan of the way back; ``None`` where the last one was refused."""
-    last = operation.legs[-1] if operation.legs else None
-    if last is None or (last.back and not _went_well(last)):
-        return None
-    return plan_restore(operation.request, operation.before(), snapshot)
+def _back(operation: Operation, snapshot: Snapshot) -> Plan:
+    """The next plan of the way back, without what refused to come back."""
+    stuck = refused_in(leg for leg in operation.legs if leg.back)
+    return plan_restore(operation.request, operation.before(), snapshot, without=stuck)
 
 
 def _wants_back(operation: Operation) -> bool:

@@ -5,11 +5,19 @@ snapshot alone (``next_leg.py``), so going on after a kill is the same as going
 on.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from memhp.core.outcome import Done, Outcome, Refused
-from memhp.core.plan import AddDevice, OfflineBlock, OnlineBlock, Plan, Step, touched_by
+from memhp.core.plan import (
+    AddDevice,
+    OfflineBlock,
+    OnlineBlock,
+    Plan,
+    RemoveDevice,
+    Step,
+    touched_by,
+)
 from memhp.core.request import Conditions, Request
 from memhp.core.snapshot import Device, MemoryBlock, Snapshot
 from memhp.core.words import DeviceKind
@@ -117,6 +125,24 @@ def before_of(plan: Plan, snapshot: Snapshot) -> tuple[Thing, ...]:
 def key_of(thing: Thing) -> str:
     """What identifies a block or a device."""
     return f"memory{thing.block}" if isinstance(thing, MemoryBlock) else thing.name
+
+
+def refused_in(legs: Iterable[Leg]) -> frozenset[str]:
+    """What did not do as its step wanted, by the keys of ``key_of()``."""
+    return frozenset(
+        _key_of_step(step)
+        for leg in legs
+        for step, outcome in leg.results()
+        if not isinstance(outcome, Done)
+    )
+
+
+def _key_of_step(step: Step) -> str:
+    match step.action:
+        case OnlineBlock(block=number) | OfflineBlock(block=number):
+            return f"memory{number}"
+        case AddDevice(device=name) | RemoveDevice(device=name):
+            return name
 
 
 def block_of(step: Step) -> int | None:

@@ -22,16 +22,23 @@ from memhp.core.plan import (
 from memhp.core.request import Request
 from memhp.core.snapshot import Device, MemoryBlock, Snapshot
 from memhp.core.words import BlockState, OnlineType, ZoneType
-from memhp.operations.operation import Thing
+from memhp.operations.operation import Thing, key_of
 
 
-def plan_restore(request: Request, before: Iterable[Thing], snapshot: Snapshot) -> Plan:
+def plan_restore(
+    request: Request,
+    before: Iterable[Thing],
+    snapshot: Snapshot,
+    *,
+    without: frozenset[str] = frozenset(),
+) -> Plan:
     """Plan the next leg of the way back; a plan without steps where all is as it was.
 
-    In order: what was not there goes, what was there comes, blocks in another
-    zone go offline, blocks come online in the zone that they had.
+    ``without`` names blocks and devices that refused: the others go on. In
+    order: what was not there goes, what was there comes, blocks in another zone
+    go offline, blocks come online in the zone that they had.
     """
-    things = tuple(before)
+    things = tuple(thing for thing in before if key_of(thing) not in without)
     devices = {device.name: device for device in snapshot.devices}
     was = {thing.block: thing for thing in things if isinstance(thing, MemoryBlock)}
     leave = [t for t in things if isinstance(t, Device) and not t.present and _there(devices, t)]

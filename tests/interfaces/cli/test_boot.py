@@ -160,6 +160,8 @@ def test_what_the_kernel_would_ignore_is_said(capsys: pytest.CaptureFixture[str]
         (["server", "--hotpluggable", "x"], 2, "is no list of nodes"),
         (["server", "--hotpluggable", "7"], 2, "names a node that the SRAT does not"),
         (["server", "--kernel", "7.0"], 2, "invalid choice"),
+        (["laptop", "--cmdline", "mem=1K"], 1, "too little memory"),
+        (["laptop", "--cmdline", "mem=20M"], 1, "too little memory"),
     ],
 )
 def test_wrong_words(

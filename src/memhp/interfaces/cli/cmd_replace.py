@@ -11,12 +11,13 @@ import sys
 from argparse import ArgumentParser, Namespace
 
 from memhp.core.request import Replace
-from memhp.core.snapshot import Want
+from memhp.core.snapshot import Snapshot, Want
 from memhp.core.words import ExitCode
 from memhp.interfaces.cli.carry_out import add_change_options, carry_out
 from memhp.interfaces.cli.device_word import device_named
 from memhp.interfaces.cli.options import machine_of
 from memhp.interfaces.cli.show_map import show_map
+from memhp.operations.resolve import device_meant
 
 SUMMARY = "replace a failing memory device"
 
@@ -32,15 +33,16 @@ def run(args: Namespace) -> ExitCode:
     device = device_named(args.device)
     with_map = not args.json and not args.dry_run
     if with_map:
-        _map(args, "before")
+        snapshot = machine_of(args).snapshot(Want.BLOCKS | Want.DEVICES)
+        device_meant(device, snapshot)
+        _map(snapshot, "before")
     code = carry_out(Replace(device=device), args)
     if with_map and machine_of(args).lasts:
-        _map(args, "after")
+        _map(machine_of(args).snapshot(Want.BLOCKS | Want.DEVICES), "after")
     return code
 
 
-def _map(args: Namespace, when: str) -> None:
-    snapshot = machine_of(args).snapshot(Want.BLOCKS | Want.DEVICES)
+def _map(snapshot: Snapshot, when: str) -> None:
     print(f"memory map {when}:")
     show_map(snapshot)
     sys.stdout.flush()
