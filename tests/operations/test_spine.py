@@ -6,6 +6,8 @@ import os
 import resource
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +238,29 @@ def test_what_cannot_come_back_does_not_keep_the_others(memhp: Shell) -> None:
     assert "online_movable memory36: refused: the block holds a poisoned page [EHWPOISON" in out
     assert memhp("offline", "34-35,37", "--all-or-nothing")[0] == 1
     assert memhp.states() == "MMMM-MMM"
+
+
+@pytest.mark.parametrize("options", ["", "--json"])
+@pytest.mark.parametrize("reader", ["| true", "| head -1", "> /dev/full"])
+def test_an_operation_goes_on_though_nobody_reads(memhp: Shell, reader: str, options: str) -> None:
+    command = f"{sys.executable} -m memhp offline 35-39 {options} -M model:{memhp.machine}"
+    script = f"set -o pipefail; {command} {reader}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
+    assert memhp.states() == "MMM-----"
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+    assert journals().read("1").finished is not None
+
+
+def test_a_replacement_goes_on_though_nobody_reads(memhp: Shell) -> None:
+    memhp("offline", "34")
+    with StateFile.open(memhp.machine) as state, state.change("unpin") as kernel:
+        kernel.unmovable.clear()
+    command = f"{sys.executable} -m memhp replace dimm0 -M model:{memhp.machine} > /dev/full"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.returncode == 0
+    last = journals().read("2")
+    assert str(last.begun.request) == "replace dimm0"
+    assert last.finished is not None
 
 
 def test_undo_of_undo_is_doing_it_again(memhp: Shell) -> None:

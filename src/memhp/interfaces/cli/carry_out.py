@@ -14,6 +14,7 @@ from memhp.core.targets import parse_size
 from memhp.core.words import Ending, ExitCode
 from memhp.interfaces.cli.live_guard import confirm_live
 from memhp.interfaces.cli.options import add_json_option, add_machine_option, machine_of
+from memhp.interfaces.cli.output import forget_output
 from memhp.interfaces.cli.progress import Progress, print_report
 from memhp.interfaces.cli.show import print_event_line, print_json
 from memhp.interfaces.cli.state_folder import state_folder
@@ -92,12 +93,13 @@ class Teller:
         self._events: list[Event] = []
 
     def __call__(self, event: Event) -> None:
-        """Tell of an event."""
+        """Tell of an event. What is done goes on though nobody reads, or can be told."""
         self._events.append(event)
-        if self._json:
-            print_event_line(event)
-        else:
-            self._progress(event)
+        tell = print_event_line if self._json else self._progress
+        try:
+            tell(event)
+        except OSError:
+            forget_output()
 
     def sum_up(self) -> None:
         """Print the sum for a person."""

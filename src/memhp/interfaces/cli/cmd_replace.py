@@ -16,6 +16,7 @@ from memhp.core.words import ExitCode
 from memhp.interfaces.cli.carry_out import add_change_options, carry_out
 from memhp.interfaces.cli.device_word import device_named
 from memhp.interfaces.cli.options import machine_of
+from memhp.interfaces.cli.output import forget_output
 from memhp.interfaces.cli.show_map import show_map
 from memhp.operations.resolve import device_meant
 
@@ -43,6 +44,10 @@ def run(args: Namespace) -> ExitCode:
 
 
 def _map(snapshot: Snapshot, when: str) -> None:
-    print(f"memory map {when}:")
-    show_map(snapshot)
-    sys.stdout.flush()
+    """Print the map; the work goes on though nobody reads."""
+    try:
+        print(f"memory map {when}:")
+        show_map(snapshot)
+        sys.stdout.flush()
+    except OSError:
+        forget_output()

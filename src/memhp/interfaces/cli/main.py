@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from memhp.core.errors import MemhpError
 from memhp.core.words import ExitCode
 from memhp.interfaces.cli.commands import NAMES, command
+from memhp.interfaces.cli.output import forget_output
 from memhp.interfaces.cli.parser import build_parser
 
 _DEBUG = "MEMHP_DEBUG"
@@ -28,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain("interrupted", ExitCode.INTERRUPTED)
     except BrokenPipeError:
         # Whoever read our output has gone; Python would complain once more at exit.
-        _forget_output()
+        forget_output()
         return ExitCode.DONE
     except Exception as fault:
         if isinstance(fault, OSError) and _is_about_output(fault):
@@ -61,21 +62,15 @@ def _is_about_output(fault: OSError) -> bool:
 
 def _unprintable(problem: str) -> ExitCode:
     """What was to be done is done or not, whoever reads it; that it is not told is an error."""
-    _forget_output()
+    forget_output()
     print(f"memhp: the output cannot be written: {problem}", file=sys.stderr)
     return ExitCode.MACHINE
-
-
-def _forget_output() -> None:
-    """Let nothing be written any more, or Python would complain once more at exit."""
-    if sys.stdout is not None:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(sentence: str, code: ExitCode) -> ExitCode:
     try:
         sys.stdout.flush()
     except OSError:
-        _forget_output()
+        forget_output()
     print(f"memhp: {sentence}", file=sys.stderr)
     return code
