@@ -5,13 +5,16 @@ import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 
+from memhp.core.census import PageKind
 from memhp.core.errors import ArgumentError, JournalError
 from memhp.core.events import Event
+from memhp.core.geometry import BlockId
 from memhp.core.machine import Machine
+from memhp.core.ranges import format_blocks
 from memhp.core.report import report_of
-from memhp.core.request import Conditions, Request
+from memhp.core.request import Conditions, Evacuate, Offline, Request
 from memhp.core.targets import parse_size
-from memhp.core.words import Ending, ExitCode
+from memhp.core.words import Ability, Ending, ExitCode
 from memhp.interfaces.cli.live_guard import confirm_live
 from memhp.interfaces.cli.options import add_json_option, add_machine_option, machine_of
 from memhp.interfaces.cli.output import forget_output
@@ -20,8 +23,10 @@ from memhp.interfaces.cli.show import print_event_line, print_json
 from memhp.interfaces.cli.state_folder import state_folder
 from memhp.operations.conduct import Conductor
 from memhp.operations.next_leg import WANT, next_leg
-from memhp.operations.operation import Operation
+from memhp.operations.operation import Operation, block_of
 
+_MOST_COUNTED = 4096
+"""Blocks that are looked into beforehand; counting more would take longer than it is worth."""
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -62,8 +67,26 @@ def carry_out(request: Request, args: Namespace) -> ExitCode:
             "machines that last",
             file=sys.stderr,
         )
+    _warn_of_poison(operation, machine)
     conductor = conductor_of(machine, args)
     return conduct(lambda: conductor.begin(operation), conductor)
+
+
+def _warn_of_poison(operation: Operation, machine: Machine) -> None:
+    """Name the blocks that may never come back: with a poisoned page in them."""
+    if not isinstance(operation.request, Offline | Evacuate) or Ability.CENSUS not in machine.can:
+        return
+    leg = next_leg(operation, machine.snapshot(WANT))
+    steps = () if leg is None else leg.plan.steps
+    numbers = [BlockId(n) for step in steps if (n := block_of(step)) is not None]
+    found = machine.census(numbers[:_MOST_COUNTED])
+    poisoned = sorted(n for n, census in found.items() if census.pages.get(PageKind.POISONED))
+    if poisoned:
+        print(
+            f"note: {format_blocks(poisoned)} holds poisoned pages: Linux takes such a block "
+            "offline, and from 6.12 on never brings it online again",
+            file=sys.stderr,
+        )
 
 
 def conduct(work: Callable[[], Ending], conductor: Conductor) -> ExitCode:
