@@ -26,6 +26,22 @@ def find_kernel(series: str) -> Path:
     found = _image(folder)
     if found is not None:
         return found
+    try:
+        _fetch(series, folder)
+    except MachineError:
+        # The lists may be old, or there may be none yet; only root can fetch them.
+        if os.geteuid() != 0:
+            raise
+        _run(["apt-get", "-qq", "update"], Path("/"), "apt's lists of packages")
+        _fetch(series, folder)
+    found = _image(folder)
+    if found is None:
+        raise _missing(f"the package for {series} holds no kernel")
+    return found
+
+
+def _fetch(series: str, folder: Path) -> None:
+    """Download the newest package of a series and unpack its kernel into a folder."""
     package = _newest(series)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as work:
@@ -35,10 +51,6 @@ def find_kernel(series: str) -> Path:
         _run(["dpkg", "-x", str(archive), str(unpacked)], Path(work), f"package {package}")
         shutil.rmtree(folder, ignore_errors=True)
         (unpacked / "boot").rename(folder)
-    found = _image(folder)
-    if found is None:
-        raise _missing(f"package {package} holds no kernel")
-    return found
 
 
 def _cache() -> Path:
