@@ -6,7 +6,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -258,22 +257,6 @@ def test_a_kill_at_any_statement_of_making_one(tmp_path: Path) -> None:
         if not killed:
             return
     pytest.fail("making the machine never came to its end")
-
-
-def test_kills_at_random_moments(path: Path) -> None:
-    chance = random.Random(1)
-    done = 0
-    for _ in range(8):
-        child = subprocess.Popen([sys.executable, "-c", COUNT_UP, str(path), "1000"])
-        time.sleep(0.15 + chance.random() * 0.2)
-        child.kill()
-        child.wait()
-        now = ratio(path) - 301
-        with StateFile.open(path) as state:
-            assert len(state.log()) == 2 + now
-        assert now >= done
-        done = now
-    assert done > 0
 
 
 def damaged(path: Path) -> Iterator[tuple[str, bytes]]:
