@@ -14,7 +14,7 @@ def man_page(parser: argparse.ArgumentParser) -> str:
 def _lines(parser: argparse.ArgumentParser) -> Iterator[str]:
     yield f'.TH MEMHP 8 "" "memhp {__version__}" "System Administration"'
     yield ".SH NAME"
-    yield f"memhp \\- {_text((parser.description or '').rstrip('.').lower())}"
+    yield f"memhp \\- {_text((parser.description or '').partition(chr(10))[0].rstrip('.'))}"
     yield ".SH SYNOPSIS"
     yield ".B memhp"
     yield "COMMAND [OPTIONS]"
