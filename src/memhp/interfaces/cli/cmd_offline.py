@@ -1,7 +1,8 @@
 """Take memory blocks offline.
 
 The kernel moves what lies in a block elsewhere, which works for user data and
-not for its own. It stops at the first block that refuses, and says why.
+not for its own. A block that refuses is left, with the reason, and the others
+are tried; with --all-or-nothing everything is put back instead.
 
   memhp offline memory39 -M model:server
   memhp offline node1 -M model:server
