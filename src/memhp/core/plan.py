@@ -100,7 +100,7 @@ class Plan:
     """What will be done, in order, and what it rests on.
 
     ``marks`` holds one mark a machine, over its identity and the objects that
-    the plan touches; ``execute`` refuses a plan whose mark no longer fits.
+    the plan touches; ``check_marks()`` refuses a saved plan whose mark no longer fits.
     """
 
     request: Request

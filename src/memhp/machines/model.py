@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from itertools import count
 from typing import Protocol, TypeVar
 
 from memhp.core.census import BlockCensus, PageKind
@@ -29,7 +30,7 @@ from memhp.model.devices import DimmSlot
 from memhp.model.hardware import DoesNotFit, give_address, new_dimm
 from memhp.model.kernel import Kernel
 from memhp.model.list_blocks import list_blocks
-from memhp.model.steps import KernelRefusal, Pause, Steps, WouldBlock
+from memhp.model.steps import KernelRefusal, Pause, Steps, WouldBlock, run
 from memhp.model.take_snapshot import devices, one_block, take_snapshot
 from memhp.model.tree.tree import Tree
 
@@ -245,15 +246,9 @@ def _zone_of(kernel: Kernel, number: int) -> ZoneType | None:
 
 def _run(steps: Steps[T], step: Step, tell: Tell) -> T:
     """Run a change to its end and tell of every stop on the way."""
-    stops = 0
-    while True:
-        try:
-            pause = next(steps)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
-        if pause is Pause.LOCK:
-            steps.close()
-            raise WouldBlock
-        stops += 1
-        tell(StepProgress(step=step, done=stops, total=None, unit=pause.value))
+    stops = count(1)
+
+    def at_stop(pause: Pause) -> None:
+        tell(StepProgress(step=step, done=next(stops), total=None, unit=pause.value))
+
+    return run(steps, at_stop)

@@ -45,10 +45,6 @@ class ResourceTree:
         """Add a resource that is known not to conflict."""
         insort(self._resources, resource)
 
-    def conflicts(self, wanted: PhysRange) -> bool:
-        """Tell whether a busy resource overlaps (``__request_region()`` would fail)."""
-        return any(resource.busy for resource in self._overlapping(wanted))
-
     def remove(self, resource: Resource) -> None:
         """Take one resource out."""
         self._resources.remove(resource)

@@ -8,7 +8,7 @@ pending signals; elsewhere the kernel does not look, and neither does the model.
 
 import errno
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from enum import StrEnum
 from typing import Final, TypeVar
 
@@ -55,8 +55,8 @@ class KernelRefusal(OSError):
         return f"{self.reason} [{self.errno_name}: {os.strerror(self.errno or 0)}]"
 
 
-def run(steps: Steps[T]) -> T:
-    """Run a change to its end; raises ``WouldBlock`` where it would wait for another."""
+def run(steps: Steps[T], at_stop: Callable[[Pause], None] = lambda _pause: None) -> T:
+    """Run a change to its end and tell of its stops; raises ``WouldBlock`` where it would wait."""
     while True:
         try:
             pause = next(steps)
@@ -66,3 +66,4 @@ def run(steps: Steps[T]) -> T:
         if pause is Pause.LOCK:
             steps.close()
             raise WouldBlock
+        at_stop(pause)

@@ -5,7 +5,7 @@ what comes next follows from that and a fresh snapshot.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from memhp.core.errors import JournalError
 from memhp.core.events import Event, OperationEnded, StepEnded
@@ -25,7 +25,7 @@ from memhp.core.words import BlockState, Ending, ExitCode, OnlineType, ZoneType
 from memhp.operations.execute import Clock, Listener, execute
 from memhp.operations.journal_records import Planned, Record, Story
 from memhp.operations.next_leg import WANT, ending_of, next_leg
-from memhp.operations.operation import Leg, Operation
+from memhp.operations.operation import Leg, Operation, Thing, things_of
 
 Note = Callable[[Record], None]
 """Puts a record into the journal."""
@@ -111,14 +111,15 @@ def found_again(story: Story, snapshot: Snapshot, listener: Listener) -> Operati
     if not operation.legs or operation.legs[-1].ended:
         return operation
     leg = operation.legs[-1]
+    now = things_of(snapshot)
     waiting = leg.plan.steps[len(leg.outcomes) :]
-    if story.intent is not None and is_as_after(waiting[0], snapshot):
+    if story.intent is not None and is_as_after(waiting[0], now):
         index = len(leg.outcomes)
         done = Done(note="found done")
         listener(StepEnded(index=index, step=waiting[0], outcome=done, found=True))
         leg, waiting = leg.with_outcome(done), waiting[1:]
     for step in waiting:
-        if not is_as_before(step, snapshot, leg):
+        if not is_as_before(step, now, leg):
             raise JournalError(
                 operation=f"the operation '{story.begun.request}'",
                 problem=f"cannot go on: {step} expects {step.expect}, and it is otherwise by now",
@@ -128,32 +129,32 @@ def found_again(story: Story, snapshot: Snapshot, listener: Listener) -> Operati
     return operation.with_last(leg)
 
 
-def is_as_before(step: Step, snapshot: Snapshot, leg: Leg) -> bool:
+def is_as_before(step: Step, now: Mapping[str, Thing], leg: Leg) -> bool:
     """Whether a step's target is as the step expects it, or will be after the steps before."""
     match step.expect:
         case ExpectBlock(block=number, state=state, zone=zone):
-            block = _block(snapshot, number)
+            block = _block(now, number)
             if block is None:
                 return any(isinstance(s.action, AddDevice) for s in leg.plan.steps)
             return (block.state, block.zone) == (state, zone)
         case ExpectDevice(device=name, present=present):
-            return _present(snapshot, name) == present
+            return _present(now, name) == present
     return True
 
 
-def is_as_after(step: Step, snapshot: Snapshot) -> bool:
+def is_as_after(step: Step, now: Mapping[str, Thing]) -> bool:
     """Whether a step's target is as the step leaves it."""
     match step.action:
         case OnlineBlock(block=number, online_type=word):
-            block = _block(snapshot, number)
+            block = _block(now, number)
             return block is not None and _came_online(block, word)
         case OfflineBlock(block=number):
-            block = _block(snapshot, number)
+            block = _block(now, number)
             return block is not None and block.state is BlockState.OFFLINE
         case AddDevice(device=name):
-            return _present(snapshot, name)
+            return _present(now, name)
         case RemoveDevice(device=name):
-            return not _present(snapshot, name)
+            return not _present(now, name)
 
 
 def _came_online(block: MemoryBlock, word: OnlineType) -> bool:
@@ -165,10 +166,11 @@ def _came_online(block: MemoryBlock, word: OnlineType) -> bool:
     return not movable if word is OnlineType.ONLINE_KERNEL else True
 
 
-def _block(snapshot: Snapshot, number: int) -> MemoryBlock | None:
-    return next((block for block in snapshot.blocks if block.block == number), None)
+def _block(now: Mapping[str, Thing], number: int) -> MemoryBlock | None:
+    found = now.get(f"memory{number}")
+    return found if isinstance(found, MemoryBlock) else None
 
 
-def _present(snapshot: Snapshot, name: str) -> bool:
-    device: Device | None = next((d for d in snapshot.devices if d.name == name), None)
-    return device is not None and device.present
+def _present(now: Mapping[str, Thing], name: str) -> bool:
+    found = now.get(name)
+    return isinstance(found, Device) and found.present

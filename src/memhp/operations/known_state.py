@@ -1,20 +1,23 @@
 """Whether a machine is as an operation found it, or as it left it: only then is undoing safe."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from memhp.core.errors import JournalError
-from memhp.core.plan import AddDevice, OfflineBlock, OnlineBlock, RemoveDevice
+from memhp.core.plan import Action, OfflineBlock, OnlineBlock
 from memhp.core.snapshot import Device, MemoryBlock, Snapshot
 from memhp.core.words import BlockState, ExitCode, OnlineType, ZoneType
-from memhp.operations.operation import Operation, Thing
+from memhp.operations.operation import Operation, Thing, key_of, key_of_step, things_of
 
 _Standing = tuple[BlockState, ZoneType | None]
+_Asked = Mapping[str, Sequence[Action]]
+"""What was asked of each block and device, by its key."""
 
 
 def check_known(name: str, operation: Operation, snapshot: Snapshot) -> None:
     """Raise ``JournalError`` where something touched is neither as before nor as it was left."""
+    now, asked = things_of(snapshot), _asked(operation)
     for thing in operation.before():
-        problem = _problem(thing, operation, snapshot)
+        problem = _problem(thing, asked, now)
         if problem is not None:
             raise JournalError(
                 operation=f"operation {name}",
@@ -24,55 +27,49 @@ def check_known(name: str, operation: Operation, snapshot: Snapshot) -> None:
             )
 
 
-def _problem(thing: Thing, operation: Operation, snapshot: Snapshot) -> str | None:
+def _asked(operation: Operation) -> _Asked:
+    """Every step with an outcome, and the one that may have been asked for without."""
+    found: dict[str, list[Action]] = {}
+    for leg in operation.legs:
+        for step in leg.plan.steps[: len(leg.outcomes) + 1]:
+            found.setdefault(key_of_step(step), []).append(step.action)
+    return found
+
+
+def _problem(thing: Thing, asked: _Asked, now: Mapping[str, Thing]) -> str | None:
     if isinstance(thing, Device):
         return None
-    if thing.device is not None and _device_moved(thing.device, operation):
+    if thing.device in asked:
         # What came with an added device comes online by policy, and goes with it.
         return None
-    block = next((b for b in snapshot.blocks if b.block == thing.block), None)
-    if block is None:
+    block = now.get(key_of(thing))
+    if not isinstance(block, MemoryBlock):
         return f"memory{thing.block} is gone"
-    allowed = set(_standings(thing, operation))
-    if _shown(block) in allowed or _any_zone(block, thing, operation):
+    actions = asked.get(key_of(thing), ())
+    if _shown(block) in set(_standings(thing, actions)) or _any_zone(block, actions):
         return None
     where = "" if block.zone is None else f" in {block.zone}"
     return f"memory{block.block} is {block.state}{where}"
 
 
-def _standings(thing: MemoryBlock, operation: Operation) -> Iterator[_Standing]:
+def _standings(thing: MemoryBlock, actions: Sequence[Action]) -> Iterator[_Standing]:
     """How a block stood before, and after each step that was about it."""
     yield _shown(thing)
-    for leg in operation.legs:
-        for step in leg.plan.steps[: len(leg.outcomes) + 1]:
-            match step.action:
-                case OfflineBlock(block=number) if number == thing.block:
-                    yield BlockState.OFFLINE, None
-                case OnlineBlock(block=number, online_type=word) if number == thing.block:
-                    if word is OnlineType.ONLINE_MOVABLE:
-                        yield BlockState.ONLINE, ZoneType.MOVABLE
+    for action in actions:
+        match action:
+            case OfflineBlock():
+                yield BlockState.OFFLINE, None
+            case OnlineBlock(online_type=OnlineType.ONLINE_MOVABLE):
+                yield BlockState.ONLINE, ZoneType.MOVABLE
 
 
-def _any_zone(block: MemoryBlock, thing: MemoryBlock, operation: Operation) -> bool:
+def _any_zone(block: MemoryBlock, actions: Sequence[Action]) -> bool:
     """A block that was brought online by a word that leaves the zone to the kernel."""
-    words = {
-        step.action.online_type
-        for leg in operation.legs
-        for step in leg.plan.steps[: len(leg.outcomes) + 1]
-        if isinstance(step.action, OnlineBlock) and step.action.block == thing.block
-    }
+    words = {action.online_type for action in actions if isinstance(action, OnlineBlock)}
     if block.state is not BlockState.ONLINE:
         return False
     kernel_zone = block.zone is not None and block.zone.holds_kernel_memory
     return OnlineType.ONLINE in words or (OnlineType.ONLINE_KERNEL in words and kernel_zone)
-
-
-def _device_moved(name: str, operation: Operation) -> bool:
-    return any(
-        isinstance(step.action, AddDevice | RemoveDevice) and step.action.device == name
-        for leg in operation.legs
-        for step in leg.plan.steps[: len(leg.outcomes) + 1]
-    )
 
 
 def _shown(block: MemoryBlock) -> _Standing:

@@ -1,6 +1,7 @@
 """What comes next in an operation: a pure function of what was done and a fresh snapshot."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from memhp.core.errors import CannotPlan
 from memhp.core.outcome import Done, Unanswered
@@ -106,21 +107,18 @@ def _forward(operation: Operation, snapshot: Snapshot) -> Plan | None:
 
 
 def _logical(operation: Operation, snapshot: Snapshot, refused: frozenset[int]) -> Plan:
-    done = len(list(operation.done_steps())) * snapshot.block_size_bytes
-    enough = operation.conditions.at_least_bytes
+    so_far: dict[str, Any] = {
+        "without": refused,
+        "enough_bytes": operation.conditions.at_least_bytes,
+        "already_bytes": len(list(operation.done_steps())) * snapshot.block_size_bytes,
+    }
     match operation.request:
         case Online() as request:
-            return plan_online(
-                request, snapshot, without=refused, enough_bytes=enough, already_bytes=done
-            )
+            return plan_online(request, snapshot, **so_far)
         case Evacuate() as request:
-            return plan_evacuate(
-                request, snapshot, without=refused, enough_bytes=enough, already_bytes=done
-            )
+            return plan_evacuate(request, snapshot, **so_far)
         case Offline() as request:
-            return plan_offline(
-                request, snapshot, without=refused, enough_bytes=enough, already_bytes=done
-            )
+            return plan_offline(request, snapshot, **so_far)
     raise AssertionError(operation.request)
 
 

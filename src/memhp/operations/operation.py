@@ -8,7 +8,7 @@ on.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from memhp.core.outcome import Done, Outcome, Refused
+from memhp.core.outcome import Done, Outcome
 from memhp.core.plan import (
     AddDevice,
     OfflineBlock,
@@ -80,14 +80,6 @@ class Operation:
         for leg in self.forward():
             yield from (step for step, out in leg.results() if not isinstance(out, Done))
 
-    def last_refusal(self) -> Refused | None:
-        """The refusal that a person should hear of."""
-        for leg in reversed(self.legs):
-            for outcome in reversed(leg.outcomes):
-                if isinstance(outcome, Refused):
-                    return outcome
-        return None
-
     def before(self) -> tuple[Thing, ...]:
         """Everything touched, as it was before the first leg that touched it."""
         found: dict[str, Thing] = {}
@@ -130,19 +122,26 @@ def key_of(thing: Thing) -> str:
 def refused_in(legs: Iterable[Leg]) -> frozenset[str]:
     """What did not do as its step wanted, by the keys of ``key_of()``."""
     return frozenset(
-        _key_of_step(step)
+        key_of_step(step)
         for leg in legs
         for step, outcome in leg.results()
         if not isinstance(outcome, Done)
     )
 
 
-def _key_of_step(step: Step) -> str:
+def key_of_step(step: Step) -> str:
+    """What identifies the block or device that a step is about."""
     match step.action:
         case OnlineBlock(block=number) | OfflineBlock(block=number):
             return f"memory{number}"
         case AddDevice(device=name) | RemoveDevice(device=name):
             return name
+
+
+def things_of(snapshot: Snapshot) -> dict[str, Thing]:
+    """The blocks and devices of a snapshot by key, to look many of them up."""
+    things: tuple[Thing, ...] = (*snapshot.blocks, *snapshot.devices)
+    return {key_of(thing): thing for thing in things}
 
 
 def block_of(step: Step) -> int | None:

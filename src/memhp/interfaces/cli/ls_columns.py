@@ -121,7 +121,7 @@ def _same_in(split: Sequence[Column]) -> Callable[[BlockRun, BlockRun], bool]:
 
     def same(one: BlockRun, other: BlockRun) -> bool:
         return all(key(one) == key(other) for key in keys) and not (
-            zones_key in keys and _has_unknown_zone(one)
+            zones_of in keys and _has_unknown_zone(one)
         )
 
     return same
@@ -139,12 +139,11 @@ def state_of(run: BlockRun) -> str:
     return _STATES.get(run.state or "", "?")
 
 
-zones_key = zones_of
 _KEYS: dict[str, Callable[[BlockRun], object]] = {
     "STATE": state_of,
     "REMOVABLE": lambda run: run.removable,
     "NODE": lambda run: run.node,
-    "ZONES": zones_key,
+    "ZONES": zones_of,
     "CONFIGURED": lambda run: run.configured,
     "MEMMAP-ON-MEMORY": lambda run: run.memmap_on_memory,
 }
