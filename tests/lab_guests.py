@@ -9,7 +9,9 @@ from contextlib import contextmanager
 import pytest
 
 from memhp.core.errors import MachineError
-from memhp.machines.lab.guest import Guest, GuestShape
+from memhp.core.geometry import GIB
+from memhp.core.guest_shape import GuestShape
+from memhp.machines.lab.guest import Guest
 from memhp.machines.lab.kernels import KERNELS, find_kernel
 
 NEEDED = {"qemu-system-x86_64": "qemu-system-x86", "busybox": "busybox-static", "cpio": "cpio"}
@@ -41,7 +43,7 @@ def booted_guest(kernel: str) -> Iterator[Guest]:
         patch.setenv("MEMHP_LAB_DIR", folder)
         guest = Guest(f"t{kernel.replace('.', '-')}")
         line = "memhp_default_state=offline nokaslr"
-        guest.up(GuestShape(kernel=kernel, nodes_mib=(1024, 0), command_line=line))
+        guest.up(GuestShape(kernel=kernel, nodes=(GIB, 0), command_line=line))
         try:
             yield guest
         finally:

@@ -4,7 +4,7 @@ A guest boots in about five seconds, without root and without KVM. Its kernel is
 Debian's, downloaded once with apt and never installed. Every command takes it
 as -M lab:NAME.
 
-  memhp lab up g1 --kernel 6.12 --nodes 1G,0
+  memhp lab up g1 --kernel 6.12 --nodes 1G,0 --dimm 512M@1 --virtio-mem 1G@1
   memhp add 1G --node 1 -M lab:g1
   memhp online 40 --zone movable -M lab:g1
   memhp lab sh g1 cat /proc/iomem
@@ -15,12 +15,13 @@ import sys
 from argparse import REMAINDER, ArgumentParser, Namespace
 
 from memhp.core.errors import ArgumentError
-from memhp.core.geometry import MIB
+from memhp.core.geometry import MIB, NodeId
+from memhp.core.guest_shape import BootDimm, GuestShape, VirtioMemShape
 from memhp.core.targets import parse_size
 from memhp.core.words import ExitCode
 from memhp.interfaces.cli.options import add_json_option
 from memhp.interfaces.cli.show import print_json
-from memhp.machines.lab.guest import Guest, GuestShape, guests
+from memhp.machines.lab.guest import Guest, guests
 from memhp.machines.lab.kernels import KERNELS
 
 SUMMARY = "throwaway guests with real kernels"
@@ -34,6 +35,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     up.add_argument("--kernel", choices=KERNELS, default=KERNELS[0], help="which kernel to boot")
     up.add_argument("--nodes", default="1G", metavar="SIZES", help="memory of each node, as 1G,0")
     up.add_argument("--cmdline", default="", metavar="TEXT", help="more for the command line")
+    _add_device_options(up)
     add_json_option(up)
     shell = actions.add_parser("sh", description="Run a command in a guest.")
     add_json_option(shell)
@@ -49,10 +51,7 @@ def run(args: Namespace) -> ExitCode:
     """Do what was asked for."""
     match args.action:
         case "up":
-            shape = GuestShape(
-                kernel=args.kernel, nodes_mib=_nodes(args.nodes), command_line=args.cmdline
-            )
-            Guest(args.name).up(shape)
+            Guest(args.name).up(_shape(args))
             _say(args, "up")
         case "sh":
             return _run(args)
@@ -99,11 +98,68 @@ def _list(args: Namespace) -> None:
         print(f"lab:{guest.name}  {standing}")
 
 
+def _add_device_options(up: ArgumentParser) -> None:
+    up.add_argument(
+        "--dimm",
+        action="append",
+        default=[],
+        metavar="SIZE[@NODE]",
+        help="a DIMM that is there at boot, as 512M@1",
+    )
+    up.add_argument(
+        "--virtio-mem",
+        action="append",
+        default=[],
+        metavar="SIZE[@NODE]",
+        help="a virtio-mem device, empty at boot, as 1G@1",
+    )
+    up.add_argument(
+        "--hotpluggable-node",
+        action="append",
+        default=[],
+        type=int,
+        metavar="N",
+        help="flag a node's boot memory as hot-pluggable in the SRAT",
+    )
+
+
+def _shape(args: Namespace) -> GuestShape:
+    nodes = _nodes(args.nodes)
+    for node in args.hotpluggable_node:
+        _known_node(str(node), str(node), nodes)
+    sticks = [_sized(text, nodes) for text in args.dimm]
+    devices = [_sized(text, nodes) for text in args.virtio_mem]
+    return GuestShape(
+        kernel=args.kernel,
+        nodes=nodes,
+        command_line=args.cmdline,
+        hotpluggable_nodes=tuple(NodeId(node) for node in args.hotpluggable_node),
+        dimms=tuple(BootDimm(size_bytes=size, node=node) for size, node in sticks),
+        virtio_mem=tuple(VirtioMemShape(size_bytes=size, node=node) for size, node in devices),
+    )
+
+
 def _nodes(text: str) -> tuple[int, ...]:
-    """MiB of each node; a node of 0 gets its memory later."""
-    sizes = [0 if word == "0" else parse_size(word) for word in text.split(",")]
+    """Bytes of each node; a node of 0 gets its memory later."""
+    sizes = tuple(0 if word == "0" else parse_size(word) for word in text.split(","))
     if not sizes[0] or any(size % MIB for size in sizes):
         raise ArgumentError(
             text=text, problem="gives node 0 nothing to boot with", advice="give sizes as 1G,0"
         )
-    return tuple(size // MIB for size in sizes)
+    return sizes
+
+
+def _sized(text: str, nodes: tuple[int, ...]) -> tuple[int, NodeId]:
+    """A size and the node behind it; node 0 where none is named."""
+    size, _, node = text.partition("@")
+    return parse_size(size), _known_node(text, node or "0", nodes)
+
+
+def _known_node(text: str, node: str, nodes: tuple[int, ...]) -> NodeId:
+    if not node.isdecimal() or int(node) >= len(nodes):
+        raise ArgumentError(
+            text=text,
+            problem=f"names no node of this guest, which has {len(nodes)}",
+            advice="'--nodes 1G,0' makes two, 0 and 1",
+        )
+    return NodeId(int(node))

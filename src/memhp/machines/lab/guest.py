@@ -7,30 +7,24 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from memhp.core.errors import MachineError, NoSuchMachine
+from memhp.core.acpi.srat import encode_srat, parse_srat, with_hotpluggable
+from memhp.core.errors import FormatError, MachineError, NoSuchMachine
+from memhp.core.guest_shape import GuestShape
+from memhp.core.values_json import from_json, to_json
 from memhp.machines.lab.initrd import READY, build_initrd
-from memhp.machines.lab.kernels import find_kernel
+from memhp.machines.lab.kernels import LabKernel, find_kernel
+from memhp.machines.lab.qemu_options import qemu_options
 from memhp.machines.lab.serial_shell import SerialShell
 
 FOLDER_VARIABLE = "MEMHP_LAB_DIR"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
+_HEX = re.compile(r"\b(?:[0-9a-f]{2})+\b")
 _QEMU = "qemu-system-x86_64"
 _BOOT_SECONDS = 90.0
 _TRIES = 3
 """Once in a few dozen boots under TCG a kernel panics at once in its idle task."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GuestShape:
-    """What a guest is made of: MiB of each node at boot, and the kernel's command line."""
-
-    kernel: str
-    nodes_mib: tuple[int, ...]
-    command_line: str = ""
 
 
 class Guest:
@@ -60,10 +54,12 @@ class Guest:
     def shape(self) -> GuestShape:
         """What it was made of; raises ``NoSuchMachine``."""
         try:
-            found = json.loads((self.folder / "shape.json").read_text())
-        except (OSError, ValueError) as err:
+            shape: GuestShape = from_json(
+                GuestShape, json.loads((self.folder / "shape.json").read_text())
+            )
+        except (OSError, ValueError, FormatError) as err:
             raise self._not_there() from err
-        return GuestShape(**(found | {"nodes_mib": tuple(found["nodes_mib"])}))
+        return shape
 
     def up(self, shape: GuestShape) -> None:
         """Boot it and wait until its shell answers; raises ``MachineError``."""
@@ -80,8 +76,17 @@ class Guest:
         kernel = find_kernel(shape.kernel)
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True, mode=0o700)
-        build_initrd(self.folder / "initrd")
-        (self.folder / "shape.json").write_text(json.dumps(asdict(shape)))
+        (self.folder / "shape.json").write_text(json.dumps(to_json(shape)))
+        build_initrd(self.folder / "initrd", kernel.modules)
+        self._boot(kernel, shape)
+        if shape.hotpluggable_nodes:
+            srat = self._flagged_srat(shape)
+            self.down(keep=True)
+            build_initrd(self.folder / "initrd", kernel.modules, srat)
+            self._boot(kernel, shape)
+
+    def _boot(self, kernel: LabKernel, shape: GuestShape) -> None:
+        """Boot until the shell answers; a kernel that panics while booting gets another try."""
         for last in (False,) * (_TRIES - 1) + (True,):
             self._start(kernel, shape)
             try:
@@ -94,6 +99,16 @@ class Guest:
                     raise
             else:
                 return
+
+    def _flagged_srat(self, shape: GuestShape) -> bytes:
+        """The SRAT that QEMU made, with some nodes' memory flagged as hot-pluggable."""
+        with self.shell() as shell:
+            _, text = shell.run("hexdump -v -e '1/1 \"%02x\"' /sys/firmware/acpi/tables/SRAT")
+        srat = parse_srat(bytes.fromhex(_HEX.findall(text)[-1]))
+        for node in shape.hotpluggable_nodes:
+            # QEMU's proximity domains equal Linux's nodes.
+            srat = with_hotpluggable(srat, node)
+        return encode_srat(srat)
 
     def down(self, *, keep: bool = False) -> None:
         """End it and take away what it left, unless it is to be kept; raises ``NoSuchMachine``."""
@@ -119,8 +134,8 @@ class Guest:
             raise self._not_there()
         return str(self.folder / "qmp")
 
-    def _start(self, kernel: Path, shape: GuestShape) -> None:
-        command = [_QEMU, *_options(self.folder, kernel, shape)]
+    def _start(self, kernel: LabKernel, shape: GuestShape) -> None:
+        command = [_QEMU, *qemu_options(self.folder, kernel.image, shape)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             why = (done.stderr.strip().splitlines() or ["it gave no reason"])[-1]
@@ -147,20 +162,3 @@ def lab_folder() -> Path:
     """Where guests live: a short path, for a Unix socket's may have 107 bytes."""
     given = os.environ.get(FOLDER_VARIABLE)
     return Path(given) if given else Path(f"/tmp/memhp-lab-{os.geteuid()}")  # noqa: S108
-
-
-def _options(folder: Path, kernel: Path, shape: GuestShape) -> Iterator[str]:
-    """QEMU's command line: nodes, sockets, kernel; memory that is only reserved when used."""
-    yield from ("-accel", "tcg", "-cpu", "max", "-nodefaults", "-display", "none", "-no-reboot")
-    yield from ("-m", f"{sum(shape.nodes_mib)}M,slots=16,maxmem=32G", "-smp", "1")
-    for node, size in enumerate(shape.nodes_mib):
-        cpus = ",cpus=0" if node == 0 else ""
-        if size:
-            yield from ("-object", f"memory-backend-ram,id=node{node},size={size}M,reserve=off")
-        memory = f",memdev=node{node}" if size else ""
-        yield from ("-numa", f"node,nodeid={node}{memory}{cpus}")
-    yield from ("-chardev", f"socket,id=con,path={folder}/con,server=on,wait=off")
-    yield from ("-serial", "chardev:con", "-qmp", f"unix:{folder}/qmp,server=on,wait=off")
-    yield from ("-kernel", str(kernel), "-initrd", f"{folder}/initrd", "-append")
-    yield f"console=ttyS0 panic=-1 quiet {shape.command_line}".strip()
-    yield from ("-daemonize", "-pidfile", f"{folder}/pid")

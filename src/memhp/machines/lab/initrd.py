@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from memhp.core.errors import MachineError
@@ -16,6 +17,7 @@ mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 mount -t debugfs debug /sys/kernel/debug
+for m in $(cat /modules); do insmod /lib/$m; done
 dmesg -n 1
 stty -echo 2>/dev/null
 echo {READY}
@@ -23,8 +25,15 @@ while true; do PS1= PS2= sh; done
 """
 
 
-def build_initrd(target: Path) -> None:
-    """Write the initrd; raises ``MachineError`` where busybox or cpio are missing."""
+_OVERRIDE = "kernel/firmware/acpi/srat.aml"
+
+
+def build_initrd(target: Path, modules: Sequence[Path] = (), srat: bytes | None = None) -> None:
+    """Write the initrd; raises ``MachineError`` where busybox or cpio are missing.
+
+    ``modules`` are loaded in order. ``srat`` replaces the firmware's table
+    (``Documentation/admin-guide/acpi/initrd_table_override.rst``).
+    """
     busybox = next((path for path in _BUSYBOX if Path(path).exists()), None)
     if busybox is None or shutil.which("cpio") is None:
         raise MachineError(
@@ -33,22 +42,40 @@ def build_initrd(target: Path) -> None:
             advice="install packages busybox-static and cpio",
         )
     with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        for name in ("bin", "proc", "sys", "dev", "tmp"):
-            (root / name).mkdir()
-        shutil.copy(busybox, root / "bin/busybox")
-        applets = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True)
-        for name in applets.stdout.split():
-            if name != "busybox":
-                os.symlink("busybox", root / "bin" / name)
-        (root / "init").write_text(_INIT)
-        (root / "init").chmod(0o755)
-        names = "\n".join(str(path.relative_to(root)) for path in sorted(root.rglob("*")))
-        archive = subprocess.run(
-            ["cpio", "-o", "-H", "newc", "--quiet"],
-            input=names.encode(),
-            cwd=root,
-            capture_output=True,
-            check=True,
-        )
-    target.write_bytes(gzip.compress(archive.stdout, compresslevel=1))
+        root = Path(folder) / "root"
+        _fill(root, busybox, modules)
+        tables = Path(folder) / "tables"
+        if srat is not None:
+            file = tables / _OVERRIDE
+            file.parent.mkdir(parents=True)
+            file.write_bytes(srat)
+        # The kernel looks for tables in a first archive that is not compressed.
+        first = b"" if srat is None else _archive(tables)
+        target.write_bytes(first + gzip.compress(_archive(root), compresslevel=1))
+
+
+def _fill(root: Path, busybox: str, modules: Sequence[Path]) -> None:
+    for name in ("bin", "proc", "sys", "dev", "tmp", "lib"):
+        (root / name).mkdir(parents=True)
+    shutil.copy(busybox, root / "bin/busybox")
+    applets = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True)
+    for name in applets.stdout.split():
+        if name != "busybox":
+            os.symlink("busybox", root / "bin" / name)
+    for module in modules:
+        shutil.copy(module, root / "lib" / module.name)
+    (root / "modules").write_text("".join(f"{module.name}\n" for module in modules))
+    (root / "init").write_text(_INIT)
+    (root / "init").chmod(0o755)
+
+
+def _archive(root: Path) -> bytes:
+    names = "\n".join(str(path.relative_to(root)) for path in sorted(root.rglob("*")))
+    done = subprocess.run(
+        ["cpio", "-o", "-H", "newc", "--quiet"],
+        input=names.encode(),
+        cwd=root,
+        capture_output=True,
+        check=True,
+    )
+    return done.stdout

@@ -1,11 +1,15 @@
 """Kernels for the lab: Debian's cloud images, unpacked into a cache and never installed."""
 
+import lzma
 import os
 import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from memhp.core.errors import MachineError
 
@@ -15,17 +19,61 @@ _PATTERNS = {
     "6.1": r"^linux-image-6\.1\.0-[0-9]+-cloud-amd64(-unsigned)?$",
 }
 KERNELS = tuple(_PATTERNS)
+MODULES: Final = (
+    "virtio_ring",
+    "virtio",
+    "virtio_pci_legacy_dev",
+    "virtio_pci_modern_dev",
+    "virtio_pci",
+    "virtio_mem",
+    "notifier-error-inject",
+    "memory-notifier-error-inject",
+)
+"""What a guest loads, in this order; a kernel that has one built in has no such file."""
+_MODULES_FOLDER = "modules"
 
 
-def find_kernel(series: str) -> Path:
-    """The kernel image of a series, downloaded where it is not in the cache yet.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabKernel:
+    """A kernel image and the modules of it that guests load, in the order of loading."""
 
-    Raises ``MachineError`` where there is no such package or it cannot be had.
+    series: str
+    image: Path
+    modules: tuple[Path, ...]
+
+    def config(self) -> Mapping[str, str]:
+        """What it was built with, ``CONFIG_X`` by name; empty where that is not beside it."""
+        file = self.image.with_name(self.image.name.replace("vmlinuz", "config", 1))
+        if not file.is_file():
+            return {}
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+        pairs = (line.partition("=") for line in lines if line.startswith("CONFIG_"))
+        return {name: value.strip('"') for name, _, value in pairs}
+
+
+def find_kernel(series: str) -> LabKernel:
+    """The kernel of a series, downloaded where it is not in the cache yet.
+
+    A kernel that somebody put there without modules is taken where no package
+    can be had. Raises ``MachineError`` where there is none.
     """
     folder = _cache() / series
-    found = _image(folder)
-    if found is not None:
+    found = _kernel(series, folder)
+    if found is not None and (folder / _MODULES_FOLDER).is_dir():
         return found
+    try:
+        _fetch_or_update(series, folder)
+    except MachineError:
+        if found is None:
+            raise
+        return found
+    found = _kernel(series, folder)
+    if found is None:
+        raise _missing(f"the package for {series} holds no kernel")
+    return found
+
+
+def _fetch_or_update(series: str, folder: Path) -> None:
     try:
         _fetch(series, folder)
     except MachineError:
@@ -34,14 +82,10 @@ def find_kernel(series: str) -> Path:
             raise
         _run(["apt-get", "-qq", "update"], Path("/"), "apt's lists of packages")
         _fetch(series, folder)
-    found = _image(folder)
-    if found is None:
-        raise _missing(f"the package for {series} holds no kernel")
-    return found
 
 
 def _fetch(series: str, folder: Path) -> None:
-    """Download the newest package of a series and unpack its kernel into a folder."""
+    """Download the newest package of a series; keep its kernel and some modules in a folder."""
     package = _newest(series)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as work:
@@ -49,8 +93,29 @@ def _fetch(series: str, folder: Path) -> None:
         [archive] = Path(work).glob("*.deb")
         unpacked = Path(work) / "unpacked"
         _run(["dpkg", "-x", str(archive), str(unpacked)], Path(work), f"package {package}")
+        _keep_modules(unpacked / "lib/modules", unpacked / "boot" / _MODULES_FOLDER)
         shutil.rmtree(folder, ignore_errors=True)
         (unpacked / "boot").rename(folder)
+
+
+def _keep_modules(found: Path, kept: Path) -> None:
+    """Copy the modules that guests load, unpacked, for busybox's insmod reads no xz."""
+    kept.mkdir()
+    for name in MODULES:
+        for file in found.rglob(f"{name}.ko*"):
+            data = file.read_bytes()
+            plain = lzma.decompress(data) if file.suffix == ".xz" else data
+            (kept / f"{name}.ko").write_bytes(plain)
+
+
+def _kernel(series: str, folder: Path) -> LabKernel | None:
+    images = sorted(folder.glob("vmlinuz-*")) if folder.is_dir() else []
+    if not images:
+        return None
+    modules = (folder / _MODULES_FOLDER / f"{name}.ko" for name in MODULES)
+    return LabKernel(
+        series=series, image=images[0], modules=tuple(file for file in modules if file.is_file())
+    )
 
 
 def _cache() -> Path:
@@ -59,10 +124,6 @@ def _cache() -> Path:
         return Path(given)
     home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(home).expanduser() / "memhp" / "kernels"
-
-
-def _image(folder: Path) -> Path | None:
-    return next(iter(sorted(folder.glob("vmlinuz-*"))), None) if folder.is_dir() else None
 
 
 def _newest(series: str) -> str:

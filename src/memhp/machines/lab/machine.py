@@ -5,8 +5,6 @@ line, and changed by writing them there.
 """
 
 import base64
-import errno
-import os
 import re
 import subprocess
 import tempfile
@@ -27,6 +25,7 @@ from memhp.core.snapshot import Snapshot, Want
 from memhp.core.words import Ability
 from memhp.machines.lab.guest import Guest
 from memhp.machines.lab.monitor import monitor_of, named_as_qemu_does
+from memhp.machines.lab.shell_errors import errno_name
 from memhp.machines.linux.apply import apply_logical
 from memhp.machines.linux.list_blocks import list_blocks
 from memhp.machines.linux.root import Root
@@ -119,7 +118,7 @@ class LabMachine:
                 code, text = shell.run(command, seconds + _SECONDS)
                 if code == 0:
                     return None
-                return "EINTR" if code in _ENDED else _errno_name(text)
+                return "EINTR" if code in _ENDED else errno_name(text)
 
             return apply_logical(step, machine=self.name, read=read, write=write)
 
@@ -164,11 +163,3 @@ def _seconds_left(until: float | None) -> int:
     """Whole seconds for a write, one at least."""
     left = _SECONDS if until is None else min(_SECONDS, until - time.monotonic())
     return max(1, int(left))
-
-
-def _errno_name(text: str) -> str:
-    """The errno behind what busybox's shell says: ``sh: write error: Device or resource busy``."""
-    for code, name in errno.errorcode.items():
-        if os.strerror(code) in text:
-            return name
-    return "EIO"
