@@ -202,8 +202,14 @@ def _write(kernel: Kernel, step: Write) -> Json:
 
 
 def _errno_of(kernel: Kernel, path: str, value: str) -> str | None:
+    """What a shell's ``echo VALUE > PATH`` fails with."""
+    tree = Tree(kernel)
+    parent = path.rpartition("/")[0]
+    if not tree.exists(path) and tree.exists(parent) and path.startswith("/sys"):
+        # The shell would make the file, and nobody makes files in sysfs (kernfs has no create).
+        return "EACCES"
     try:
-        Tree(kernel).write(path, value + "\n")
+        tree.write(path, value + "\n")
     except KernelRefusal as refusal:
         return refusal.errno_name
     return None
