@@ -77,6 +77,7 @@ class _Author:
             (self._removal, 8 if self._theme.dimms and self._devices else 0),
             (self._block_state, 30),
             (self._there_and_back, 8),
+            (self._armed, 5),
             (self._policy, 12 if self._theme.policy else 0),
             (self._auto_online, 4),
             (self._read_file, 3),
@@ -137,6 +138,15 @@ class _Author:
         block = self._some_block()
         yield _write(f"memory{block}/state", "offline")
         yield _write(f"memory{block}/state", self._rng.choice(_WORDS))
+        self._online[block] = True
+
+    def _armed(self) -> Iterator[Json]:
+        """A type that an online block refuses, and that its next coming online uses."""
+        block = self._some_block()
+        yield _write(f"memory{block}/state", self._rng.choice(_WORDS))
+        yield _write(f"memory{block}/state", self._rng.choice(_WORDS))
+        yield _write(f"memory{block}/state", "offline")
+        yield _write(f"memory{block}/online", "1")
         self._online[block] = True
 
     def _policy(self) -> Iterator[Json]:
