@@ -221,7 +221,7 @@ def _theme(name: str | None) -> Theme | None:
 
 
 def _guest() -> Guest:
-    return Guest(f"trace-{os.getpid()}")
+    return Guest(f"trace-{os.getpid()}", bound=True)
 
 
 def _progress(what: str) -> None:

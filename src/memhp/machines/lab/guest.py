@@ -28,9 +28,13 @@ _TRIES = 3
 
 
 class Guest:
-    """A guest by its name. It runs until it is put down."""
+    """A guest by its name. It runs until it is put down.
 
-    def __init__(self, name: str) -> None:
+    One that is ``bound`` to this process does not outlive it, however that ends
+    (``PR_SET_PDEATHSIG``).
+    """
+
+    def __init__(self, name: str, *, bound: bool = False) -> None:
         if not _NAME.fullmatch(name):
             raise NoSuchMachine(
                 machine=f"lab:{name}",
@@ -39,6 +43,8 @@ class Guest:
             )
         self.name = name
         self.folder = lab_folder() / name
+        self._bound = bound
+        self._process: subprocess.Popen[str] | None = None
 
     @property
     def pid(self) -> int | None:
@@ -119,6 +125,9 @@ class Guest:
             os.kill(pid, signal.SIGKILL)
             while self.pid is not None:
                 time.sleep(0.02)
+        if self._process is not None:
+            self._process.communicate()
+            self._process = None
         if not keep:
             shutil.rmtree(self.folder)
 
@@ -136,10 +145,23 @@ class Guest:
 
     def _start(self, kernel: LabKernel, shape: GuestShape) -> None:
         command = [_QEMU, *qemu_options(self.folder, kernel.image, shape)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            why = (done.stderr.strip().splitlines() or ["it gave no reason"])[-1]
+        why = self._start_bound(command) if self._bound else _start_apart(command)
+        if why is not None:
             raise MachineError(machine=f"lab:{self.name}", problem=f"does not start ({why})")
+
+    def _start_bound(self, command: list[str]) -> str | None:
+        """Start QEMU so that it ends with this process, and wait for the last of its sockets."""
+        self._process = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", *command],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        while not (self.folder / "qmp").exists():
+            if self._process.poll() is not None:
+                return _last_word(self._process.communicate()[1])
+            time.sleep(0.01)
+        return None
 
     def _not_there(self) -> NoSuchMachine:
         return NoSuchMachine(
@@ -147,6 +169,16 @@ class Guest:
             problem="does not run",
             advice=f"start it with 'memhp lab up {self.name}'",
         )
+
+
+def _start_apart(command: list[str]) -> str | None:
+    """Start QEMU so that it outlives this process; returns why it does not start."""
+    done = subprocess.run([*command, "-daemonize"], capture_output=True, text=True, check=False)
+    return None if done.returncode == 0 else _last_word(done.stderr)
+
+
+def _last_word(said: str) -> str:
+    return (said.strip().splitlines() or ["it gave no reason"])[-1]
 
 
 def guests() -> list[Guest]:
