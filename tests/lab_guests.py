@@ -29,26 +29,41 @@ def why_no_guests(kernel: str) -> str | None:
     return None
 
 
-@contextmanager
-def booted_guest(kernel: str) -> Iterator[Guest]:
-    """A guest of one GiB with a second node that has nothing yet."""
+def need_guests(kernel: str) -> None:
+    """Skip where no guest can be booted, or fail where one must be."""
     reason = why_no_guests(kernel)
-    if reason is not None:
-        if os.environ.get("MEMHP_REQUIRE_KERNEL") == "1":
-            pytest.fail(f"a real kernel is required: {reason}")
-        pytest.skip(reason)
+    if reason is None:
+        return
+    if os.environ.get("MEMHP_REQUIRE_KERNEL") == "1":
+        pytest.fail(f"a real kernel is required: {reason}")
+    pytest.skip(reason)
+
+
+@contextmanager
+def lab_folder_of_its_own() -> Iterator[None]:
+    """A folder for guests that no other run of the tests uses."""
     with pytest.MonkeyPatch.context() as patch:
         # A Unix socket's path may have 107 bytes.
         folder = f"/tmp/memhp-test-{os.getpid()}-{secrets.token_hex(2)}"
         patch.setenv("MEMHP_LAB_DIR", folder)
-        guest = Guest(f"t{kernel.replace('.', '-')}")
+        try:
+            yield
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def booted_guest(kernel: str) -> Iterator[Guest]:
+    """A guest of one GiB with a second node that has nothing yet."""
+    need_guests(kernel)
+    with lab_folder_of_its_own():
+        guest = Guest(f"t{kernel.replace('.', '-')}", bound=True)
         line = "memhp_default_state=offline nokaslr"
         guest.up(GuestShape(kernel=kernel, nodes=(GIB, 0), command_line=line))
         try:
             yield guest
         finally:
             guest.down()
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="module", params=KERNELS)

@@ -126,6 +126,7 @@ class Guest:
             while self.pid is not None:
                 time.sleep(0.02)
         if self._process is not None:
+            self._process.kill()
             self._process.communicate()
             self._process = None
         if not keep:
@@ -151,6 +152,8 @@ class Guest:
 
     def _start_bound(self, command: list[str]) -> str | None:
         """Start QEMU so that it ends with this process, and wait for the last of its sockets."""
+        for left in ("pid", "con", "qmp"):
+            (self.folder / left).unlink(missing_ok=True)
         self._process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", *command],
             stdout=subprocess.DEVNULL,
