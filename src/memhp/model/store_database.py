@@ -18,7 +18,7 @@ from memhp.core.errors import MachineLocked, NoSuchMachine, StateFileError
 from memhp.model.codec import CodecError
 from memhp.model.store_holder import tell_holder
 
-VERSION: Final = 1
+VERSION: Final = 2
 _APPLICATION_ID: Final = int.from_bytes(b"mhpm", "big")
 _SCHEMA: Final = """
 CREATE TABLE description (file TEXT NOT NULL, text TEXT NOT NULL, crc INTEGER NOT NULL);

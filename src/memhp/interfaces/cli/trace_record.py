@@ -101,9 +101,13 @@ def run_fuzz(args: Namespace) -> ExitCode:
 
 
 def _check(args: Namespace) -> None:
-    if args.minutes <= 0:
+    if not args.minutes > 0:
         raise ArgumentError(
             text=str(args.minutes), problem="is no time to look in", advice="as in '--minutes 10'"
+        )
+    if args.scenarios is not None and args.scenarios < 1:
+        raise ArgumentError(
+            text=str(args.scenarios), problem="is no number of scenarios", advice="give one or more"
         )
     if args.keep is not None:
         try:

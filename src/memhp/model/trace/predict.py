@@ -107,13 +107,7 @@ def _carry_out(kernel: Kernel, step: RecordedStep) -> Json:
         case Read():
             return _read(kernel, step)
         case Resize():
-            plugged = run(resize(kernel, kernel.virtio_mem[step.device], step.size_bytes))
-            return {
-                "op": "resize",
-                "device": step.device,
-                "size": step.size_bytes,
-                "plugged": plugged,
-            }
+            return _resize(kernel, step)
         case Shell():
             return {"op": "sh", "command": step.command} | _shell(kernel, step.command)
 
@@ -163,6 +157,44 @@ def _held_by(kernel: Kernel, device: str, online: frozenset[int]) -> tuple[int, 
             if _eject(trial, device).ost != 0 and _online(trial) == online:
                 return held
     return ()
+
+
+def _resize(kernel: Kernel, step: Resize) -> Json:
+    device = kernel.virtio_mem[step.device]
+    if step.kept_bytes:
+        device.held = _kept_by(kernel, step)
+    plugged = run(resize(kernel, device, step.size_bytes))
+    device.held = {}
+    return {"op": "resize", "device": step.device, "size": step.size_bytes, "plugged": plugged}
+
+
+def _kept_by(kernel: Kernel, step: Resize) -> dict[int, int]:
+    """The sub-blocks that explain why a device kept more than it should have.
+
+    They lie in the smallest set of its kernel-zone blocks with which the same
+    blocks stay online; in none where the model alone ends with as much.
+    """
+    device = kernel.virtio_mem[step.device]
+    candidates = [n for n in sorted(device.plugged) if _is_online_in_kernel_zone(kernel, n)]
+    nr_kept = step.kept_bytes // device.sub_block_bytes
+    for nr_blocks in range(min(len(candidates), nr_kept) + 1):
+        for numbers in combinations(candidates, nr_blocks):
+            held = _spread(numbers, nr_kept)
+            trial = copy.deepcopy(kernel)
+            shrunk = trial.virtio_mem[step.device]
+            shrunk.held = held
+            plugged = run(resize(trial, shrunk, step.size_bytes))
+            if plugged - step.size_bytes == step.kept_bytes and _online(trial) == step.kept_online:
+                return held
+    return {}
+
+
+def _spread(numbers: tuple[int, ...], nr_kept: int) -> dict[int, int]:
+    """Bits for one sub-block in each block, and for all the others in the first."""
+    held = dict.fromkeys(numbers, 1)
+    if numbers:
+        held[numbers[0]] = (1 << nr_kept - len(numbers) + 1) - 1
+    return held
 
 
 def _eject(kernel: Kernel, device: str) -> Verdict:

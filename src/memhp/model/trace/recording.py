@@ -2,8 +2,9 @@
 
 What a recording holds beside these is compared and never read here, so that
 no answer can leak into a prediction. Hints tell of pages that a kernel zone
-happened to hold: an ``EBUSY`` from an offline, and of a refused removal the
-blocks that were online afterwards.
+happened to hold: an ``EBUSY`` from an offline, of a refused removal the blocks
+that were online afterwards, and the same of a virtio-mem device that could not
+give back all that it was asked for, with how much it kept.
 """
 
 import json
@@ -61,10 +62,16 @@ class Read:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resize:
-    """The host asks a virtio-mem device for another size."""
+    """The host asks a virtio-mem device for another size.
+
+    ``kept_bytes`` it has more than it should have; then ``kept_online`` are all
+    online blocks afterwards.
+    """
 
     device: str
     size_bytes: int
+    kept_bytes: int = 0
+    kept_online: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,15 +221,27 @@ def _step(step: Json) -> RecordedStep:
         case "read":
             return Read(path=step["path"])
         case "resize":
-            return Resize(device=step["device"], size_bytes=step["size"])
+            kept = _kept_bytes(step)
+            return Resize(
+                device=step["device"],
+                size_bytes=step["size"],
+                kept_bytes=kept,
+                kept_online=_online_after(step) if kept else frozenset(),
+            )
         case "sh":
             return Shell(command=step["command"])
         case other:
             raise ValueError(f"unknown op {other!r}")
 
 
+def _kept_bytes(step: Json) -> int:
+    """What a virtio-mem device has beyond what was asked of it."""
+    kept: int = step["kept"] if "kept" in step else step.get("plugged", 0) - step["size"]
+    return max(0, kept)
+
+
 def _online_after(step: Json) -> frozenset[int]:
-    """The blocks that were online after a refused removal.
+    """The blocks that were online after a refused removal, or a resize that fell short.
 
     A whole recording has them in its observation; a stripped one has them by
     themselves, as numbers or as ``[first, last]`` pairs.
@@ -275,4 +294,6 @@ def _stripped_step(step: Json) -> Json:
         kept["errno"] = _BUSY
     if step.get("removed") is False:
         kept |= {"removed": False, "ost": step["ost"], "online_blocks": sorted(_online_after(step))}
+    if step["op"] == "resize" and _kept_bytes(step):
+        kept |= {"kept": _kept_bytes(step), "online_blocks": sorted(_online_after(step))}
     return kept
