@@ -3,16 +3,19 @@
 Source: ``memory_failure()``, ``soft_offline_page()``.
 
 Model: what a page holds is not known down here, so a page of an online block
-counts as free or movable unless the kernel's own pages fill its block.
+counts as free unless it is among those known to hold what cannot move.
 """
 
 import errno
+from typing import Final
 
 from memhp.core.geometry import PAGE_SHIFT
 from memhp.core.words import BlockState
 from memhp.model.kernel import Kernel
 from memhp.model.steps import EHWPOISON, KernelRefusal
 from memhp.model.tree.entries import word
+
+_FREE: Final = "free buddy page: Recovered"
 
 
 def hard_offline_page(kernel: Kernel, written: str) -> None:
@@ -22,7 +25,11 @@ def hard_offline_page(kernel: Kernel, written: str) -> None:
         raise KernelRefusal(errno.ENXIO, f"page frame {pfn:#x} is not online")
     if pfn in kernel.poisoned:
         raise KernelRefusal(EHWPOISON, f"page frame {pfn:#x} is poisoned already")
-    _poison(kernel, pfn)
+    if pfn in kernel.held:
+        # It stays in use, and yet counts as poisoned.
+        _poison(kernel, pfn, "kernel page: Ignored")
+        raise KernelRefusal(errno.EBUSY, f"page frame {pfn:#x} is the kernel's own")
+    _poison(kernel, pfn, _FREE)
 
 
 def soft_offline_page(kernel: Kernel, written: str) -> None:
@@ -33,14 +40,17 @@ def soft_offline_page(kernel: Kernel, written: str) -> None:
         raise KernelRefusal(errno.ENXIO, f"there is no page frame {pfn:#x}")
     if block.state is BlockState.OFFLINE:
         raise KernelRefusal(errno.EIO, f"page frame {pfn:#x} is not online")
-    if pfn not in kernel.poisoned:
-        _poison(kernel, pfn)
+    if pfn in kernel.poisoned:
+        return
+    if pfn in kernel.held:
+        raise KernelRefusal(errno.EIO, f"page frame {pfn:#x} is the kernel's own")
+    _poison(kernel, pfn, _FREE)
 
 
-def _poison(kernel: Kernel, pfn: int) -> None:
+def _poison(kernel: Kernel, pfn: int, action: str) -> None:
     kernel.poisoned.add(pfn)
     kernel.poison_counter += 1
-    kernel.printk(f"Memory failure: {pfn:#x}: recovery action for free buddy page: Recovered")
+    kernel.printk(f"Memory failure: {pfn:#x}: recovery action for {action}")
 
 
 def _is_online(kernel: Kernel, pfn: int) -> bool:

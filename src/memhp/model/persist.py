@@ -35,7 +35,14 @@ PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     "devices": ("slots", "virtio_mem"),
     "iomem": ("iomem",),
     "mappings": ("page_tables", "hosted"),
-    "faults": ("unmovable", "poisoned", "poison_counter", "notifier_errors", "own_pages_block"),
+    "faults": (
+        "unmovable",
+        "held",
+        "poisoned",
+        "poison_counter",
+        "notifier_errors",
+        "own_pages_block",
+    ),
     "counters": ("seqnum",),
 }
 HAPPENED: Final = frozenset({"uevents", "log"})

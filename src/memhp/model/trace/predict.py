@@ -1,19 +1,18 @@
 """Running a recording's steps on the model: what it would have recorded."""
 
-import copy
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import combinations
+from functools import partial
 from typing import Any
 
-from memhp.core.words import BlockState, ZoneType
-from memhp.model.acpi_memory import Verdict, eject, plug_in
+from memhp.model.acpi_memory import eject, plug_in
 from memhp.model.boot import boot
 from memhp.model.bring_up import bring_up_devices
 from memhp.model.devices import DimmSlot
 from memhp.model.kernel import Kernel
 from memhp.model.steps import KernelRefusal, run
+from memhp.model.trace.hints import forget_hints, hint_of_removal, hint_of_resize, hint_of_write
 from memhp.model.trace.observe import observe
 from memhp.model.trace.recording import (
     FORMAT,
@@ -34,8 +33,6 @@ Json = dict[str, Any]
 _MEMORY = "/sys/devices/system/memory"
 _PARAMETERS = "/sys/module/memory_hotplug/parameters"
 _LISTED_BLOCK = f"{_MEMORY}/memory1"
-_BUSY = "EBUSY"
-_HINTED = "what a recording says a kernel zone held"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,117 +131,31 @@ def _add(kernel: Kernel, step: Add) -> Json:
 
 
 def _remove(kernel: Kernel, step: Remove) -> Json:
-    if step.refused_with is not None:
-        held = _held_by(kernel, step.device, step.refused_with)
-        kernel.unmovable |= dict.fromkeys(held, _HINTED)
-    verdict = _eject(kernel, step.device)
-    kernel.unmovable.clear()
+    hint_of_removal(kernel, step)
+    verdict = run(eject(kernel, kernel.slots[step.device]))
+    forget_hints(kernel)
     removed = verdict.ost == 0
     if removed:
         del kernel.slots[step.device]
     return {"op": "remove", "device": step.device, "removed": removed, "ost": int(verdict.ost)}
 
 
-def _held_by(kernel: Kernel, device: str, online: frozenset[int]) -> tuple[int, ...]:
-    """The smallest set of the device's kernel-zone blocks that explains a refusal."""
-    slot = kernel.slots[device]
-    numbers = kernel.blocks_of(slot.range) if slot.enabled else range(0)
-    candidates = [number for number in numbers if _is_online_in_kernel_zone(kernel, number)]
-    for size in range(len(candidates) + 1):
-        for held in combinations(candidates, size):
-            trial = copy.deepcopy(kernel)
-            trial.unmovable |= dict.fromkeys(held, _HINTED)
-            if _eject(trial, device).ost != 0 and _online(trial) == online:
-                return held
-    return ()
-
-
 def _resize(kernel: Kernel, step: Resize) -> Json:
     device = kernel.virtio_mem[step.device]
-    if step.kept_bytes:
-        device.held = _kept_by(kernel, step)
+    hint_of_resize(kernel, step)
     plugged = run(resize(kernel, device, step.size_bytes))
-    device.held = {}
+    forget_hints(kernel)
     return {"op": "resize", "device": step.device, "size": step.size_bytes, "plugged": plugged}
-
-
-def _kept_by(kernel: Kernel, step: Resize) -> dict[int, int]:
-    """The sub-blocks that explain why a device kept more than it should have.
-
-    They lie in the smallest set of its kernel-zone blocks with which the same
-    blocks stay online; in none where the model alone ends with as much.
-    """
-    device = kernel.virtio_mem[step.device]
-    candidates = [n for n in sorted(device.plugged) if _is_online_in_kernel_zone(kernel, n)]
-    nr_kept = step.kept_bytes // device.sub_block_bytes
-    for nr_blocks in range(min(len(candidates), nr_kept) + 1):
-        for numbers in combinations(candidates, nr_blocks):
-            held = _spread(numbers, nr_kept)
-            trial = copy.deepcopy(kernel)
-            shrunk = trial.virtio_mem[step.device]
-            shrunk.held = held
-            plugged = run(resize(trial, shrunk, step.size_bytes))
-            if plugged - step.size_bytes == step.kept_bytes and _online(trial) == step.kept_online:
-                return held
-    return {}
-
-
-def _spread(numbers: tuple[int, ...], nr_kept: int) -> dict[int, int]:
-    """Bits for one sub-block in each block, and for all the others in the first."""
-    held = dict.fromkeys(numbers, 1)
-    if numbers:
-        held[numbers[0]] = (1 << nr_kept - len(numbers) + 1) - 1
-    return held
-
-
-def _eject(kernel: Kernel, device: str) -> Verdict:
-    return run(eject(kernel, kernel.slots[device]))
-
-
-def _online(kernel: Kernel) -> frozenset[int]:
-    return frozenset(
-        number
-        for run_ in kernel.blocks
-        if run_.value.state is BlockState.ONLINE
-        for number in range(run_.start, run_.end)
-    )
-
-
-def _is_online_in_kernel_zone(kernel: Kernel, number: int) -> bool:
-    block = kernel.blocks.get(number)
-    return (
-        block is not None
-        and block.state is BlockState.ONLINE
-        and block.zone is not None
-        and block.zone is not ZoneType.MOVABLE
-    )
 
 
 def _write(kernel: Kernel, step: Write) -> Json:
     path = step.path if step.path.startswith("/") else f"{_MEMORY}/{step.path}"
-    if step.busy:
-        number = block_number(path.removeprefix(f"{_MEMORY}/").partition("/")[0])
-        if number is not None and _is_online_in_kernel_zone(kernel, number):
-            trial = copy.deepcopy(kernel)
-            if _errno_of(trial, path, step.value) != _BUSY:
-                kernel.unmovable[number] = _HINTED
+    if step.refused is not None:
+        trying = partial(_errno_of, path=path, value=step.value)
+        hint_of_write(kernel, path, step.value, step.refused, trying)
     refused = _errno_of(kernel, path, step.value)
-    kernel.unmovable.clear()
+    forget_hints(kernel)
     return {"op": "write", "path": step.path, "value": step.value, "errno": refused}
-
-
-def _errno_of(kernel: Kernel, path: str, value: str) -> str | None:
-    """What a shell's ``echo VALUE > PATH`` fails with."""
-    tree = Tree(kernel)
-    parent = path.rpartition("/")[0]
-    if not tree.exists(path) and tree.exists(parent) and path.startswith("/sys"):
-        # The shell would make the file, and nobody makes files in sysfs (kernfs has no create).
-        return "EACCES"
-    try:
-        tree.write(path, value + "\n")
-    except KernelRefusal as refusal:
-        return refusal.errno_name
-    return None
 
 
 def _read(kernel: Kernel, step: Read) -> Json:
@@ -270,3 +181,17 @@ def _shell(kernel: Kernel, command: str) -> Json:
         return {"text": Tree(kernel).read(path).removesuffix("\n"), "rc": 0}
     except KernelRefusal:
         return {}
+
+
+def _errno_of(kernel: Kernel, path: str, value: str) -> str | None:
+    """What a shell's ``echo VALUE > PATH`` fails with."""
+    tree = Tree(kernel)
+    parent = path.rpartition("/")[0]
+    if not tree.exists(path) and tree.exists(parent) and path.startswith("/sys"):
+        # The shell would make the file, and nobody makes files in sysfs (kernfs has no create).
+        return "EACCES"
+    try:
+        tree.write(path, value + "\n")
+    except KernelRefusal as refusal:
+        return refusal.errno_name
+    return None

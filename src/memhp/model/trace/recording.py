@@ -2,9 +2,9 @@
 
 What a recording holds beside these is compared and never read here, so that
 no answer can leak into a prediction. Hints tell of pages that a kernel zone
-happened to hold: an ``EBUSY`` from an offline, of a refused removal the blocks
-that were online afterwards, and the same of a virtio-mem device that could not
-give back all that it was asked for, with how much it kept.
+happened to hold: an ``EBUSY`` from an offline; an errno from poisoning a page;
+the blocks that stayed online after a refused removal, or after a virtio-mem
+device could not give back all that it was asked for, with how much it kept.
 """
 
 import json
@@ -23,7 +23,6 @@ from memhp.model.profile import PROFILES, Profile, profile_of
 
 Json = dict[str, Any]
 FORMAT = 1
-_BUSY = "EBUSY"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,11 +45,11 @@ class Remove:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Write:
-    """A file is written; ``busy`` that the kernel answered EBUSY."""
+    """A file is written; ``refused`` is the errno where it may tell of what a page holds."""
 
     path: str
     value: str
-    busy: bool
+    refused: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +216,7 @@ def _step(step: Json) -> RecordedStep:
                 device=step["device"], refused_with=_online_after(step) if refused else None
             )
         case "write":
-            return Write(path=step["path"], value=step["value"], busy=step.get("errno") == _BUSY)
+            return Write(path=step["path"], value=step["value"], refused=_hint(step))
         case "read":
             return Read(path=step["path"])
         case "resize":
@@ -232,6 +231,16 @@ def _step(step: Json) -> RecordedStep:
             return Shell(command=step["command"])
         case other:
             raise ValueError(f"unknown op {other!r}")
+
+
+def _hint(step: Json) -> str | None:
+    """The errno of a write, where it may tell of what a page holds.
+
+    EBUSY may; and EIO, where a page of the kernel's was to be taken out of use.
+    """
+    told: str | None = step.get("errno")
+    softly = str(step.get("path", "")).endswith("soft_offline_page")
+    return told if told == "EBUSY" or (told == "EIO" and softly) else None
 
 
 def _kept_bytes(step: Json) -> int:
@@ -290,8 +299,8 @@ def strip_recording(document: Mapping[str, Any]) -> Json:
 def _stripped_step(step: Json) -> Json:
     arguments = ("op", "device", "start", "size", "node", "path", "value", "command")
     kept = {key: step[key] for key in arguments if key in step}
-    if step.get("errno") == _BUSY:
-        kept["errno"] = _BUSY
+    if (told := _hint(step)) is not None:
+        kept["errno"] = told
     if step.get("removed") is False:
         kept |= {"removed": False, "ost": step["ost"], "online_blocks": sorted(_online_after(step))}
     if step["op"] == "resize" and _kept_bytes(step):
