@@ -85,7 +85,7 @@ def test_a_difference_is_found_and_shrunk_to_what_makes_it(memhp: Memhp, tmp_pat
         *FUZZ, "--scenarios", "60", "--steps", "25", "-o", str(file), kernel=with_a_fault
     )
     assert code == ExitCode.DIFFERENT
-    assert "1 differ" in out
+    assert "1 differs" in out
     assert "errno: recorded 'EIO', modelled None" in err
     found = json.loads(file.read_text())
     assert [step["value"] for step in found["steps"]] == ["online_kernel", "contig-zones"]

@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from itertools import count, cycle, islice
 from pathlib import Path
 from typing import Any
@@ -153,12 +153,12 @@ class _Tally:
                 raise
             return None
         self._lost_in_a_row = 0
-        steps = len(judged.recording["steps"])
         self._seeds.setdefault(scenario.guest.kernel, []).append(seed)
-        self._steps += steps
+        self._steps += len(judged.recording["steps"])
         if judged.differences:
             self.different.append(seed)
-        _say(f"seed {seed}, {scenario.guest.kernel}: {steps} steps, {_found(judged)}")
+        told = f"{_count(judged.recording['steps'], 'step')}, {_found(judged)}"
+        _say(f"seed {seed}, {scenario.guest.kernel}: {told}")
         return judged
 
     def summary(self) -> None:
@@ -177,7 +177,8 @@ class _Tally:
         scenarios = sum(len(seeds) for seeds in self._seeds.values())
         print(
             f"{scenarios} scenarios ({each or 'none'}), {self._steps} steps: "
-            f"{len(self.different)} differ, {len(self._lost)} could not be recorded"
+            f"{len(self.different)} {'differs' if len(self.different) == 1 else 'differ'}, "
+            f"{len(self._lost)} could not be recorded"
         )
 
 
@@ -185,7 +186,11 @@ def _found(judged: Judged) -> str:
     if not judged.differences:
         return "no difference"
     lines = "".join(f"\n  {difference}" for difference in judged.differences)
-    return f"{len(judged.differences)} differences:{lines}"
+    return f"{_count(judged.differences, 'difference')}:{lines}"
+
+
+def _count(items: Sized, word: str) -> str:
+    return f"{len(items)} {word}{'' if len(items) == 1 else 's'}"
 
 
 def _shrink_and_write(judged: Judged, output: str) -> None:
@@ -194,7 +199,7 @@ def _shrink_and_write(judged: Judged, output: str) -> None:
 
     def trial(scenario: Scenario) -> Scenario | None:
         nonlocal shortest
-        _say(f"  with {len(scenario.steps)} steps: ", end="")
+        _say(f"  with {_count(scenario.steps, 'step')}: ", end="")
         try:
             tried = judge(scenario, _guest())
         except MachineError as error:
@@ -209,7 +214,7 @@ def _shrink_and_write(judged: Judged, output: str) -> None:
 
     shrink(shortest.scenario, trial)
     write_document(shortest.recording, output)
-    _say(f"{output}: {len(shortest.recording['steps'])} steps, {_found(shortest)}")
+    _say(f"{output}: {_count(shortest.recording['steps'], 'step')}, {_found(shortest)}")
 
 
 def _scenario(args: Namespace, seed: int) -> Scenario:
