@@ -7,6 +7,8 @@ import shutil
 import signal
 import subprocess
 import time
+import uuid
+from dataclasses import replace
 from pathlib import Path
 
 from memhp.core.acpi.srat import encode_srat, parse_srat, with_hotpluggable
@@ -14,9 +16,9 @@ from memhp.core.errors import FormatError, MachineError, NoSuchMachine
 from memhp.core.guest_shape import GuestShape
 from memhp.core.values_json import from_json, to_json
 from memhp.machines.lab.carried import Carried
-from memhp.machines.lab.initrd import READY, build_initrd
+from memhp.machines.lab.initrd import AGENT, READY, build_initrd
 from memhp.machines.lab.kernels import LabKernel, find_kernel
-from memhp.machines.lab.qemu_options import qemu_options
+from memhp.machines.lab.qemu_options import AGENT_SOCKET, qemu_options
 from memhp.machines.lab.serial_shell import SerialShell
 
 FOLDER_VARIABLE = "MEMHP_LAB_DIR"
@@ -82,6 +84,8 @@ class Guest:
                 advice="install package qemu-system-x86",
             )
         kernel = find_kernel(shape.kernel)
+        if shape.agent:
+            carried = replace(carried, programs=(*carried.programs, AGENT))
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True, mode=0o700)
         (self.folder / "shape.json").write_text(json.dumps(to_json(shape)))
@@ -146,8 +150,13 @@ class Guest:
             raise self._not_there()
         return str(self.folder / "qmp")
 
+    def agent_path(self) -> str:
+        """Where its guest agent's port listens, whether one runs or not."""
+        return str(self.folder / AGENT_SOCKET)
+
     def _start(self, kernel: LabKernel, shape: GuestShape) -> None:
-        command = [_QEMU, *qemu_options(self.folder, kernel.image, shape)]
+        named = ("-name", self.name, "-uuid", str(uuid.uuid4()))
+        command = [_QEMU, *named, *qemu_options(self.folder, kernel.image, shape)]
         why = self._start_bound(command) if self._bound else _start_apart(command)
         if why is not None:
             raise MachineError(machine=f"lab:{self.name}", problem=f"does not start ({why})")

@@ -19,7 +19,7 @@ from memhp.core.errors import ContactLost, NotSupported
 from memhp.core.geometry import BlockId
 from memhp.core.listing import BlockFile, Listing
 from memhp.core.machine import Tell
-from memhp.core.outcome import Outcome
+from memhp.core.outcome import Outcome, Refused
 from memhp.core.plan import AddDevice, RemoveDevice, Step
 from memhp.core.snapshot import Snapshot, Want
 from memhp.core.words import Ability
@@ -30,6 +30,8 @@ from memhp.machines.linux.apply import apply_logical
 from memhp.machines.linux.list_blocks import list_blocks
 from memhp.machines.linux.root import Root
 from memhp.machines.linux.take_snapshot import identity_of, take_snapshot
+from memhp.machines.qemu.outcomes import added, removed
+from memhp.machines.qemu.physical import Wanted
 from memhp.model.boot_inputs import BootInputs
 
 T = TypeVar("T")
@@ -105,7 +107,7 @@ class LabMachine:
         deadline or after two minutes.
         """
         if isinstance(step.action, AddDevice | RemoveDevice):
-            return self._physical(step.action)
+            return self._physical(step.action, until)
         with self._guest.shell() as shell:
 
             def read(relative: str) -> str | None:
@@ -122,18 +124,24 @@ class LabMachine:
 
             return apply_logical(step, machine=self.name, read=read, write=write)
 
-    def _physical(self, action: AddDevice | RemoveDevice) -> Outcome:
+    def _physical(self, action: AddDevice | RemoveDevice, until: float | None) -> Outcome:
         with monitor_of(self._guest) as monitor:
-            if isinstance(action, AddDevice):
-                return monitor.add(action)
-            return monitor.remove(action)
+            if isinstance(action, RemoveDevice):
+                return removed(monitor.unplug(action.device, until), str(action))
+            if action.size_bytes is None:
+                return Refused(reason=f"no {action.device} lies beside this guest: give a size")
+            wanted = Wanted(
+                name=action.device, size_bytes=action.size_bytes, node=int(action.node or 0)
+            )
+            return added(monitor.plug(wanted, until), str(action))
 
     def _named(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot with devices named as the host names them, where it knows any."""
         if not any(device.ranges for device in snapshot.devices):
             return snapshot
         with monitor_of(self._guest) as monitor:
-            devices = named_as_qemu_does(snapshot.devices, monitor.dimms())
+            known = {data["addr"]: data["id"] for data in monitor.memory_devices("dimm")}
+        devices = named_as_qemu_does(snapshot.devices, known)
         names = {old.name: new.name for old, new in zip(snapshot.devices, devices, strict=True)}
         blocks = tuple(
             replace(block, device=names[block.device]) if block.device in names else block

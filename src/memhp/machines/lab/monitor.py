@@ -1,162 +1,19 @@
-"""The physical phase of a lab guest, through QEMU's monitor: DIMMs come and go.
+"""The monitor of a lab guest, and the names that QEMU has for its devices."""
 
-``device_del`` is only a request: the guest may refuse it (``_OST`` status 0x82),
-or never answer. The backend is deleted only once the device is.
-"""
-
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
-from memhp.core.errors import ContactLost, NotSupported
-from memhp.core.outcome import Done, Outcome, Refused, Unanswered
-from memhp.core.plan import AddDevice, RemoveDevice
 from memhp.core.snapshot import Device
 from memhp.machines.lab.guest import Guest
-
-_SECONDS = 30.0
-_INSERTION, _EJECTION = 1, 3
-"""``_OST`` source events (ACPI 6.5, 6.3.5)."""
-_IN_PROGRESS = 0x84
-_MEANINGS = {0x82: "the guest refuses: the device is in use"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What came of a request to a guest.
-
-    ``error`` is QEMU's, where it would not even ask; ``status`` what the guest
-    reported (``_OST``), ``None`` where it said nothing in time; ``removed``
-    whether the device is gone.
-    """
-
-    error: str | None = None
-    status: int | None = None
-    removed: bool = False
-
-
-class Monitor:
-    """QEMU's monitor of one guest."""
-
-    def __init__(self, protocol: Any) -> None:
-        self._protocol = protocol
-
-    def dimms(self) -> Mapping[int, str]:
-        """The name of each DIMM by its address."""
-        return {data["addr"]: data["id"] for data in self.memory_devices("dimm")}
-
-    def memory_devices(self, kind: str) -> Sequence[Mapping[str, Any]]:
-        """What QEMU says of its devices of a kind: ``dimm`` or ``virtio-mem``."""
-        found = self._ask("query-memory-devices")["return"]
-        return [item["data"] for item in found if item["type"] == kind]
-
-    def add(self, action: AddDevice) -> Outcome:
-        """Hot-add a DIMM of some size and take the guest's answer."""
-        if action.size_bytes is None:
-            return Refused(reason=f"no {action.device} lies beside this guest: give a size")
-        answer = self.plug(action.device, action.size_bytes, int(action.node or 0))
-        if answer.error is not None:
-            return Refused(reason=answer.error)
-        if answer.status is None:
-            return Unanswered(asked=f"add {action.device}")
-        return _verdict(answer.status) or Done(note="the guest has taken it")
-
-    def remove(self, action: RemoveDevice) -> Outcome:
-        """Ask for a DIMM's eject and take the guest's answer, in whichever form it comes."""
-        answer = self.unplug(action.device)
-        if answer.error is not None:
-            return Refused(reason=answer.error)
-        if answer.removed:
-            return Done(note="removed")
-        refused = None if answer.status is None else _verdict(answer.status)
-        return refused or Unanswered(asked=f"remove {action.device}")
-
-    def plug(self, name: str, size_bytes: int, node: int, start: int | None = None) -> Answer:
-        """Hot-add a DIMM, where QEMU chooses or at an address."""
-        backend = _backend(name)
-        memory = {"qom-type": "memory-backend-ram", "id": backend, "reserve": False}
-        device = {"driver": "pc-dimm", "id": name, "memdev": backend, "node": node}
-        self._protocol.clear_events()
-        answer = self._ask("object-add", memory | {"size": size_bytes})
-        if "error" not in answer:
-            answer = self._ask("device_add", device | ({} if start is None else {"addr": start}))
-            if "error" in answer:
-                self._ask("object-del", {"id": backend})
-        if "error" in answer:
-            return Answer(error=answer["error"]["desc"])
-        for event in self._events():
-            info = event["data"].get("info", {})
-            if event["event"] == "ACPI_DEVICE_OST" and info.get("source") == _INSERTION:
-                return Answer(status=info["status"])
-        return Answer()
-
-    def unplug(self, name: str) -> Answer:
-        """Ask for a DIMM's eject, and delete its backend once it is gone."""
-        self._protocol.clear_events()
-        answer = self._ask("device_del", {"id": name})
-        if "error" in answer:
-            return Answer(error=answer["error"]["desc"])
-        for event in self._events():
-            data = event["data"]
-            if event["event"] == "DEVICE_DELETED" and data.get("device") == name:
-                self._ask("object-del", {"id": _backend(name)})
-                return Answer(status=0, removed=True)
-            info = data.get("info", {})
-            asked = event["event"] == "ACPI_DEVICE_OST" and info.get("source") == _EJECTION
-            # 0 is the guest's goodbye; that the device is gone comes as an event of its own.
-            if asked and info["status"] not in {0, _IN_PROGRESS}:
-                return Answer(status=info["status"])
-        return Answer()
-
-    def request_size(self, name: str, size_bytes: int) -> str | None:
-        """Ask a virtio-mem device for another size; returns QEMU's error, if any."""
-        answer = self._ask(
-            "qom-set",
-            {"path": f"/machine/peripheral/{name}", "property": "requested-size"}
-            | {"value": size_bytes},
-        )
-        return answer["error"]["desc"] if "error" in answer else None
-
-    def plugged_size(self, name: str) -> int:
-        """What a virtio-mem device's guest has plugged, in bytes."""
-        answer = self._ask("qom-get", {"path": f"/machine/peripheral/{name}", "property": "size"})
-        return int(answer["return"])
-
-    def _ask(self, name: str, arguments: Mapping[str, object] | None = None) -> Any:
-        return self._protocol.cmd_raw(name, dict(arguments or {}))
-
-    def _events(self) -> Iterator[Any]:
-        """Events as they come, for as long as an answer may take."""
-        end = time.monotonic() + _SECONDS
-        while time.monotonic() < end:
-            try:
-                yield self._protocol.pull_event(wait=max(0.1, end - time.monotonic()))
-            except TimeoutError:
-                return
+from memhp.machines.qemu.monitor import Monitor, open_monitor
 
 
 @contextmanager
 def monitor_of(guest: Guest) -> Iterator[Monitor]:
     """Talk to a guest's monitor; raises ``NotSupported`` without the library, ``ContactLost``."""
-    try:
-        from qemu.qmp import QMPError  # noqa: PLC0415 - only these steps need it
-        from qemu.qmp.legacy import QEMUMonitorProtocol  # noqa: PLC0415
-    except ImportError as err:
-        raise NotSupported(
-            machine=f"lab:{guest.name}",
-            operation="add or remove devices without the package 'qemu.qmp'",
-            advice="pip install 'memhp[lab]'",
-        ) from err
-    protocol = QEMUMonitorProtocol(guest.monitor_path())
-    try:
-        protocol.connect()
-        yield Monitor(protocol)
-    except (QMPError, OSError, TimeoutError) as err:
-        raise ContactLost(machine=f"lab:{guest.name}", problem=f"lost its monitor ({err})") from err
-    finally:
-        protocol.close()
+    with open_monitor(guest.monitor_path(), f"lab:{guest.name}") as monitor:
+        yield monitor
 
 
 def named_as_qemu_does(devices: tuple[Device, ...], names: Mapping[int, str]) -> tuple[Device, ...]:
@@ -167,13 +24,3 @@ def named_as_qemu_does(devices: tuple[Device, ...], names: Mapping[int, str]) ->
         else device
         for device in devices
     )
-
-
-def _backend(device: str) -> str:
-    return f"{device}-memory"
-
-
-def _verdict(status: int) -> Refused | None:
-    if status == 0:
-        return None
-    return Refused(reason=_MEANINGS.get(status, f"the guest reports ACPI status {status:#x}"))

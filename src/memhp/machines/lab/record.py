@@ -12,10 +12,12 @@ from typing import Any
 
 from memhp.machines.lab.guest import Guest
 from memhp.machines.lab.kernels import LabKernel, find_kernel
-from memhp.machines.lab.monitor import Monitor, monitor_of
+from memhp.machines.lab.monitor import monitor_of
 from memhp.machines.lab.observe_guest import MEMORY, observe_guest, read_resource
 from memhp.machines.lab.serial_shell import SerialShell
 from memhp.machines.lab.shell_errors import errno_name
+from memhp.machines.qemu.monitor import Monitor
+from memhp.machines.qemu.physical import Wanted
 from memhp.model.trace.scenario import FORMAT, Scenario, guest_json
 
 Json = dict[str, Any]
@@ -131,7 +133,13 @@ class _Recorder:
                 return {"text": said.strip(), "rc": code}
 
     def _add(self, step: Json) -> Json | None:
-        answer = self._monitor.plug(step["device"], step["size"], step["node"], step.get("start"))
+        wanted = Wanted(
+            name=step["device"],
+            size_bytes=step["size"],
+            node=step["node"],
+            start=step.get("start"),
+        )
+        answer = self._monitor.plug(wanted)
         if answer.error is not None:
             return None
         [start] = [

@@ -1,0 +1,123 @@
+"""QEMU's own account of a guest's memory: devices, backends, slots, the last verdicts."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from memhp.machines.qemu.connection import Connection
+from memhp.machines.qemu.words import last_verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryDevice:
+    """A memory device that QEMU has plugged in.
+
+    ``kind`` is QEMU's word (``dimm``, ``virtio-mem``). ``size_bytes`` is what
+    the device offers; ``plugged_bytes`` and ``requested_bytes`` are those of a
+    virtio-mem device, in steps of ``unit_bytes``. ``verdict`` tells in words
+    what the guest last said of it.
+    """
+
+    name: str
+    kind: str
+    start: int
+    size_bytes: int
+    node: int
+    backend: str
+    hotpluggable: bool = True
+    slot: int | None = None
+    plugged_bytes: int | None = None
+    requested_bytes: int | None = None
+    unit_bytes: int | None = None
+    verdict: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend:
+    """Memory of the host that QEMU has set apart. ``options`` are those beside id and size."""
+
+    name: str
+    size_bytes: int
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """All that QEMU says of a guest's memory.
+
+    ``most_bytes`` is ``maxmem``; ``base_bytes`` what the guest was given at boot
+    beside its devices.
+    """
+
+    devices: tuple[MemoryDevice, ...]
+    backends: tuple[Backend, ...]
+    slots: int
+    most_bytes: int
+    base_bytes: int
+
+    @property
+    def free_slots(self) -> int:
+        """How many DIMMs may still be added."""
+        return self.slots - sum(device.slot is not None for device in self.devices)
+
+    def device(self, name: str) -> MemoryDevice | None:
+        """The device of this name."""
+        return next((device for device in self.devices if device.name == name), None)
+
+    def left_over(self, in_use: Iterable[str] = ()) -> tuple[Backend, ...]:
+        """Backends of no device, those named ``in_use`` left out."""
+        taken = {device.backend for device in self.devices} | set(in_use)
+        return tuple(backend for backend in self.backends if backend.name not in taken)
+
+
+async def read_account(monitor: Connection) -> Account:
+    """Ask QEMU for all of it."""
+    machine = await monitor.ask("qom-get", {"path": "/machine", "property": "memory"})
+    summary = await monitor.ask("query-memory-size-summary")
+    return Account(
+        devices=tuple(await read_devices(monitor)),
+        backends=tuple(map(_backend, await monitor.ask("query-memdev"))),
+        slots=int(machine.get("slots", 0)),
+        most_bytes=int(machine.get("max-size", machine["size"])),
+        base_bytes=int(summary["base-memory"]),
+    )
+
+
+async def read_devices(monitor: Connection) -> Sequence[MemoryDevice]:
+    """Every memory device with the guest's last verdict on it."""
+    found = await monitor.ask("query-memory-devices")
+    reports = await monitor.ask("query-acpi-ospm-status")
+    verdicts = {report["device"]: last_verdict(report) for report in reports if "device" in report}
+    kinds = {"dimm", "nvdimm", "virtio-mem"}
+    return [_device(item, verdicts) for item in found if item["type"] in kinds]
+
+
+def backend_name(device: str) -> str:
+    """How the backend of a device is called that memhp adds."""
+    return f"{device}-memory"
+
+
+def _device(item: Mapping[str, Any], verdicts: Mapping[str, str | None]) -> MemoryDevice:
+    data, kind = item["data"], item["type"]
+    virtio = kind == "virtio-mem"
+    # A device without an id can be seen, and can never be asked to go.
+    name = data.get("id") or f"unnamed-{data['memaddr' if virtio else 'addr']:#x}"
+    return MemoryDevice(
+        name=name,
+        kind=kind,
+        start=int(data["memaddr" if virtio else "addr"]),
+        size_bytes=int(data["max-size" if virtio else "size"]),
+        node=int(data["node"]),
+        backend=data["memdev"].rpartition("/")[2],
+        hotpluggable=bool(data.get("hotpluggable", True)) and "id" in data and not virtio,
+        slot=None if virtio else int(data["slot"]),
+        plugged_bytes=int(data["size"]) if virtio else None,
+        requested_bytes=int(data["requested-size"]) if virtio else None,
+        unit_bytes=int(data["block-size"]) if virtio else None,
+        verdict=verdicts.get(name),
+    )
+
+
+def _backend(data: Mapping[str, Any]) -> Backend:
+    options = {name: value for name, value in data.items() if name not in {"id", "size"}}
+    return Backend(name=data.get("id", ""), size_bytes=int(data["size"]), options=options)

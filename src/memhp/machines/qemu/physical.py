@@ -1,0 +1,183 @@
+"""The physical phase: DIMMs come and go, virtio-mem devices change their size.
+
+``device_del`` is only a request: the guest may refuse it, or never answer, and
+QEMU takes it twice. The backend is deleted only once the device is gone.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from memhp.core.errors import CommandDenied
+from memhp.machines.qemu.connection import Connection
+from memhp.machines.qemu.devices import MemoryDevice, backend_name, read_account, read_devices
+from memhp.machines.qemu.words import Answer, ejection_answer, insertion_answer
+
+PATIENCE_SECONDS: Final = 60.0
+"""How long an answer is awaited where there is no deadline."""
+_POLL_SECONDS: Final = 0.1
+_Reader = Callable[[Mapping[str, Any], str], Answer | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A DIMM to add: where QEMU chooses the address, or at ``start``."""
+
+    name: str
+    size_bytes: int
+    node: int = 0
+    start: int | None = None
+
+
+async def plug(monitor: Connection, wanted: Wanted, until: float | None) -> Answer:
+    """Hot-add a DIMM and take the guest's answer."""
+    try:
+        backend = await _fresh_backend(monitor, wanted)
+    except CommandDenied as err:
+        return Answer(error=err.answer)
+    device = {"driver": "pc-dimm", "id": wanted.name, "memdev": backend, "node": wanted.node}
+    if wanted.start is not None:
+        device["addr"] = wanted.start
+    monitor.forget_events()
+    try:
+        await monitor.ask("device_add", device)
+    except CommandDenied as err:
+        await _free(monitor, backend)
+        return Answer(error=err.answer)
+    return await _answer(monitor, wanted.name, insertion_answer, until)
+
+
+async def unplug(monitor: Connection, name: str, until: float | None) -> Answer:
+    """Ask for a DIMM's eject, and free its backend once it is gone.
+
+    A device that is gone already, since it was asked to go before, is done
+    with: what it left is freed.
+    """
+    device = await _device(monitor, name)
+    if device is None:
+        return await _finish(monitor, name)
+    if not device.hotpluggable:
+        return Answer(error=f"{name} is no device that QEMU can take out")
+    monitor.forget_events()
+    try:
+        await monitor.ask("device_del", {"id": name})
+    except CommandDenied as err:
+        return Answer(error=err.answer)
+    answer = await _answer(monitor, name, ejection_answer, until)
+    # The event may have gone to nobody: what counts is whether the device is there.
+    if not answer.removed and await _device(monitor, name) is None:
+        answer = Answer(status=0, removed=True)
+    if answer.removed:
+        await _free(monitor, device.backend)
+    return answer
+
+
+async def request_size(monitor: Connection, name: str, size_bytes: int) -> str | None:
+    """Ask a virtio-mem device for another size; returns QEMU's error, if any."""
+    path = f"/machine/peripheral/{name}"
+    try:
+        await monitor.ask(
+            "qom-set", {"path": path, "property": "requested-size", "value": size_bytes}
+        )
+    except CommandDenied as err:
+        return err.answer
+    return None
+
+
+async def plugged_size(monitor: Connection, name: str) -> int:
+    """What a virtio-mem device's guest has plugged, in bytes."""
+    path = f"/machine/peripheral/{name}"
+    return int(await monitor.ask("qom-get", {"path": path, "property": "size"}))
+
+
+async def resize(
+    monitor: Connection,
+    device: MemoryDevice,
+    size_bytes: int,
+    until: float | None,
+    tell: Callable[[int], None],
+) -> int | str:
+    """Ask for a size and wait for as long as the guest gets nearer; returns what it is then.
+
+    What the guest could not do is no longer asked of it in the end: nothing
+    changes behind anybody's back. Returns QEMU's error as text.
+    """
+    error = await request_size(monitor, device.name, size_bytes)
+    if error is not None:
+        return error
+    now = device.plugged_bytes or 0
+    moved = time.monotonic()
+    while now != size_bytes and not _over(until, moved):
+        await asyncio.sleep(_POLL_SECONDS)
+        before, now = now, await plugged_size(monitor, device.name)
+        if now != before:
+            moved = time.monotonic()
+            tell(now)
+    return now if now == size_bytes else await _settle(monitor, device.name)
+
+
+async def _settle(monitor: Connection, name: str) -> int:
+    """Ask for what there is, until the guest has stopped changing it."""
+    while True:
+        size = await plugged_size(monitor, name)
+        await request_size(monitor, name, size)
+        await asyncio.sleep(_POLL_SECONDS)
+        if await plugged_size(monitor, name) == size:
+            return size
+
+
+def _over(until: float | None, moved: float) -> bool:
+    """Whether trying ends: at the deadline, or without one when nothing moves any more."""
+    if until is not None:
+        return time.monotonic() >= until
+    return time.monotonic() - moved >= PATIENCE_SECONDS
+
+
+async def _fresh_backend(monitor: Connection, wanted: Wanted) -> str:
+    """Make the backend; what an addition or a removal left half-way of it goes first."""
+    name = backend_name(wanted.name)
+    account = await read_account(monitor)
+    if name in {backend.name for backend in account.left_over()}:
+        await monitor.ask("object-del", {"id": name})
+    memory = {"qom-type": "memory-backend-ram", "id": name, "reserve": False}
+    await monitor.ask("object-add", memory | {"size": wanted.size_bytes})
+    return name
+
+
+async def _finish(monitor: Connection, name: str) -> Answer:
+    """Free what a device left that has gone by itself, long after it was asked to."""
+    account = await read_account(monitor)
+    left = {backend.name for backend in account.left_over()}
+    if backend_name(name) not in left:
+        return Answer(error=f"the guest has no device {name}")
+    await _free(monitor, backend_name(name))
+    return Answer(status=0, removed=True)
+
+
+async def _free(monitor: Connection, backend: str) -> None:
+    """Delete a backend that no device uses; QEMU itself keeps one that something else does."""
+    if backend in {device.backend for device in await read_devices(monitor)}:
+        return
+    try:
+        await monitor.ask("object-del", {"id": backend})
+    except CommandDenied:
+        return
+
+
+async def _device(monitor: Connection, name: str) -> MemoryDevice | None:
+    return next((d for d in await read_devices(monitor) if d.name == name), None)
+
+
+async def _answer(monitor: Connection, name: str, read: _Reader, until: float | None) -> Answer:
+    """The first event that answers; an empty answer where none does in time."""
+    end = time.monotonic() + PATIENCE_SECONDS if until is None else until
+    while (left := end - time.monotonic()) > 0:
+        event = await monitor.next_event(left)
+        if event is None:
+            break
+        answer = read(event, name)
+        if answer is not None:
+            return answer
+    return Answer()
