@@ -285,6 +285,7 @@ def test_it_can_what_it_says(machine: Machine) -> None:
         Ability.OFFLINE,
         Ability.ADD_DEVICE,
         Ability.REMOVE_DEVICE,
+        Ability.RESIZE_DEVICE,
         Ability.CENSUS,
     }
 
@@ -304,6 +305,9 @@ class StoppedInAChange:
 
     def change(self, what: str) -> AbstractContextManager[Kernel]:
         return nullcontext(self._kernel)
+
+    def host(self) -> None:
+        return None
 
     def came_of_it(self, outcome: str) -> None:
         raise AssertionError

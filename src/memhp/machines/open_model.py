@@ -1,14 +1,16 @@
 """Model machines by name: shipped ones, descriptions, and state files that last."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memhp.core.errors import NoSuchMachine, NoSuchObject
+from memhp.core.snapshot import HostBudget
 from memhp.machines.model import ModelMachine
 from memhp.model.description import Description, start
+from memhp.model.host_budget import budget_of, promised_at_boot, promised_bytes
 from memhp.model.kernel import Kernel
 from memhp.model.shipped import load_description, shipped_machines
 
@@ -23,8 +25,11 @@ class BootedKernel:
 
     lasts = False
 
-    def __init__(self, kernel: Kernel, identity: str) -> None:
+    def __init__(
+        self, kernel: Kernel, identity: str, host: Callable[[Kernel], HostBudget] | None = None
+    ) -> None:
         self._kernel = kernel
+        self._host = host
         self.identity = identity
 
     def load(self) -> Kernel:
@@ -35,6 +40,10 @@ class BootedKernel:
     def change(self, what: str) -> Iterator[Kernel]:  # noqa: ARG002 - nothing is kept
         """The kernel to change; there is nobody to keep out."""
         yield self._kernel
+
+    def host(self) -> HostBudget | None:
+        """The host as it is described, and its other guests as they boot."""
+        return None if self._host is None else self._host(self._kernel)
 
     def came_of_it(self, outcome: str) -> None:
         """Nothing is logged."""
@@ -64,6 +73,13 @@ class KeptKernel:
         with self._file.change(what, self._part) as kernel:
             yield kernel
 
+    def host(self) -> HostBudget | None:
+        """The machine that the file is about, and all guests as they stand."""
+        if not self._part:
+            return None
+        promised = [promised_bytes(self._file.load(part)) for part in self._file.parts()]
+        return budget_of(self._file.identity_of(""), self._file.load(), promised)
+
     def came_of_it(self, outcome: str) -> None:
         """Put the outcome into the file's log."""
         self._file.came_of_it(outcome)
@@ -87,7 +103,17 @@ def open_model(rest: str) -> ModelMachine:
         absolute = f"model:{Path(name).absolute()}" + (f"/{guest}" if guest else "")
         return ModelMachine(address, KeptKernel(file, guest), absolute)
     described = _load(name)
-    return ModelMachine(address, BootedKernel(start(_guest_of(described, guest)), address))
+    host = _host_of(name, described, guest) if guest else None
+    kernel = start(_guest_of(described, guest))
+    return ModelMachine(address, BootedKernel(kernel, address, host))
+
+
+def _host_of(name: str, described: Description, guest: str) -> Callable[[Kernel], HostBudget]:
+    def budget(kernel: Kernel) -> HostBudget:
+        others = [promised_at_boot(g.firmware) for g in described.guests if g.name != guest]
+        return budget_of(name, start(described), [*others, promised_bytes(kernel)])
+
+    return budget
 
 
 def _split(rest: str) -> tuple[str, str]:

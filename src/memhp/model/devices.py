@@ -62,6 +62,12 @@ class VirtioMemDevice:
     retry: bool = False
 
     @property
+    def unit_bytes(self) -> int:
+        """The unit in which it gives memory: a sub-block, or where it is larger a big block."""
+        in_parts = self.sub_block_bytes < self.big_block_bytes
+        return self.sub_block_bytes if in_parts else self.big_block_bytes
+
+    @property
     def plugged_bytes(self) -> int:
         """What the device reports as its size."""
         return sum(bits.bit_count() for bits in self.plugged.values()) * self.sub_block_bytes

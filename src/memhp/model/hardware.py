@@ -36,7 +36,7 @@ def give_address(kernel: Kernel, slot: DimmSlot) -> None:
     if slot.start is not None:
         return
     step = max(GIB, kernel.block_size_bytes)
-    taken = sorted(_taken(kernel))
+    taken = sorted(taken_addresses(kernel))
     start = round_up(_first_free(kernel), step)
     for other in taken:
         if other.overlaps(PhysRange.at(start, slot.size_bytes)):
@@ -54,6 +54,7 @@ def _first_free(kernel: Kernel) -> int:
     return max(4 * GIB, *usable)
 
 
-def _taken(kernel: Kernel) -> list[PhysRange]:
+def taken_addresses(kernel: Kernel) -> list[PhysRange]:
+    """The addresses of every device, of those that wait in a slot too."""
     dimms = [slot.range for slot in kernel.slots.values() if slot.start is not None]
     return dimms + [device.region for device in kernel.virtio_mem.values()]

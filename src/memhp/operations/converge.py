@@ -18,6 +18,7 @@ from memhp.core.plan import (
     OfflineBlock,
     OnlineBlock,
     RemoveDevice,
+    ResizeDevice,
     Step,
 )
 from memhp.core.snapshot import Device, MemoryBlock, Snapshot
@@ -155,6 +156,9 @@ def is_as_after(step: Step, now: Mapping[str, Thing]) -> bool:
             return _present(now, name)
         case RemoveDevice(device=name):
             return not _present(now, name)
+        case ResizeDevice(device=name, requested_bytes=size_bytes):
+            found = now.get(name)
+            return isinstance(found, Device) and found.requested_bytes == size_bytes
 
 
 def _came_online(block: MemoryBlock, word: OnlineType) -> bool:

@@ -6,7 +6,18 @@ from typing import Any
 from memhp.core.errors import CannotPlan
 from memhp.core.outcome import Done, Unanswered
 from memhp.core.plan import AddDevice, Plan, RemoveDevice, plan_of
-from memhp.core.request import Add, Apply, Evacuate, Offline, Online, Remove, Replace, Undo
+from memhp.core.request import (
+    Add,
+    Apply,
+    Evacuate,
+    Move,
+    Offline,
+    Online,
+    Remove,
+    Replace,
+    Resize,
+    Undo,
+)
 from memhp.core.snapshot import Device, Snapshot, Want
 from memhp.core.words import Ending
 from memhp.operations.operation import Leg, Operation, before_of, block_of, refused_in
@@ -69,6 +80,8 @@ def is_complete(operation: Operation, snapshot: Snapshot) -> bool:
             )
         case Add():
             return _has_done(operation, AddDevice)
+        case Resize() | Move():
+            return False
         case Remove():
             return _has_done(operation, RemoveDevice)
         case Replace() as request:
@@ -95,6 +108,8 @@ def _forward(operation: Operation, snapshot: Snapshot) -> Plan | None:
                 return None
         case Add() as request:
             return plan_add(request, snapshot) if first else None
+        case Resize() | Move():
+            return None
         case Remove() as request:
             return plan_remove(request, snapshot) if first else None
         case Replace() as request:

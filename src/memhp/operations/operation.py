@@ -15,6 +15,7 @@ from memhp.core.plan import (
     OnlineBlock,
     Plan,
     RemoveDevice,
+    ResizeDevice,
     Step,
     touched_by,
 )
@@ -134,7 +135,7 @@ def key_of_step(step: Step) -> str:
     match step.action:
         case OnlineBlock(block=number) | OfflineBlock(block=number):
             return f"memory{number}"
-        case AddDevice(device=name) | RemoveDevice(device=name):
+        case AddDevice(device=name) | RemoveDevice(device=name) | ResizeDevice(device=name):
             return name
 
 

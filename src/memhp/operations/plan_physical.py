@@ -34,7 +34,7 @@ def plan_remove(request: Remove | Replace, snapshot: Snapshot) -> Plan:
     would take them all, and where it fails bring them back by policy, perhaps
     in another zone.
     """
-    device = _removable(request, device_meant(request.device, snapshot))
+    device = _removable(request, device_meant(request.device or "", snapshot))
     mine = [block for block in snapshot.blocks if block.device == device.name]
     stuck = [b for b in mine if b.state is not BlockState.OFFLINE and not b.can_be_tried]
     if stuck:
