@@ -15,9 +15,9 @@ from memhp.machines.lab.kernels import LabKernel, find_kernel
 from memhp.machines.lab.monitor import monitor_of
 from memhp.machines.lab.observe_guest import MEMORY, observe_guest, read_resource
 from memhp.machines.lab.serial_shell import SerialShell
-from memhp.machines.lab.shell_errors import errno_name
 from memhp.machines.qemu.monitor import Monitor
 from memhp.machines.qemu.physical import Wanted
+from memhp.machines.qemu.shell_errors import errno_name
 from memhp.model.trace.scenario import FORMAT, Scenario, guest_json
 
 Json = dict[str, Any]

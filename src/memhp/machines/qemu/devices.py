@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from memhp.machines.qemu.connection import Connection
-from memhp.machines.qemu.words import last_verdict
+from memhp.machines.qemu.requests import Asked, read_requests
+from memhp.machines.qemu.words import EJECTING, EJECTION, last_verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,8 +15,8 @@ class MemoryDevice:
 
     ``kind`` is QEMU's word (``dimm``, ``virtio-mem``). ``size_bytes`` is what
     the device offers; ``plugged_bytes`` and ``requested_bytes`` are those of a
-    virtio-mem device, in steps of ``unit_bytes``. ``verdict`` tells in words
-    what the guest last said of it.
+    virtio-mem device, in steps of ``unit_bytes``. ``verdict`` is what the guest
+    last said of it (source and status of ``_OST``).
     """
 
     name: str
@@ -29,7 +30,25 @@ class MemoryDevice:
     plugged_bytes: int | None = None
     requested_bytes: int | None = None
     unit_bytes: int | None = None
-    verdict: str | None = None
+    verdict: tuple[int, int] = (0, 0)
+
+    @property
+    def promised_bytes(self) -> int:
+        """What the guest may come to use of it: all, or what is requested or plugged."""
+        if self.requested_bytes is None:
+            return self.size_bytes
+        return max(self.requested_bytes, self.plugged_bytes or 0)
+
+    @property
+    def verdict_words(self) -> str | None:
+        """The last verdict in words; ``None`` where there is none."""
+        return last_verdict(*self.verdict)
+
+    def is_pending(self, asked: Asked | None) -> bool:
+        """Whether it was asked to go and has not answered yet."""
+        if self.verdict[0] in EJECTION and self.verdict[1] == EJECTING:
+            return True
+        return asked is not None and not asked.answered_by(self.verdict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +65,7 @@ class Account:
     """All that QEMU says of a guest's memory.
 
     ``most_bytes`` is ``maxmem``; ``base_bytes`` what the guest was given at boot
-    beside its devices.
+    beside its devices; ``asked`` the devices that were asked to go.
     """
 
     devices: tuple[MemoryDevice, ...]
@@ -54,11 +73,17 @@ class Account:
     slots: int
     most_bytes: int
     base_bytes: int
+    asked: Mapping[str, Asked]
 
     @property
     def free_slots(self) -> int:
         """How many DIMMs may still be added."""
         return self.slots - sum(device.slot is not None for device in self.devices)
+
+    @property
+    def promised_bytes(self) -> int:
+        """What the guest may come to use as it stands."""
+        return self.base_bytes + sum(device.promised_bytes for device in self.devices)
 
     def device(self, name: str) -> MemoryDevice | None:
         """The device of this name."""
@@ -80,6 +105,7 @@ async def read_account(monitor: Connection) -> Account:
         slots=int(machine.get("slots", 0)),
         most_bytes=int(machine.get("max-size", machine["size"])),
         base_bytes=int(summary["base-memory"]),
+        asked=await read_requests(monitor),
     )
 
 
@@ -87,9 +113,18 @@ async def read_devices(monitor: Connection) -> Sequence[MemoryDevice]:
     """Every memory device with the guest's last verdict on it."""
     found = await monitor.ask("query-memory-devices")
     reports = await monitor.ask("query-acpi-ospm-status")
-    verdicts = {report["device"]: last_verdict(report) for report in reports if "device" in report}
+    verdicts = {
+        report["device"]: (int(report["source"]), int(report["status"]))
+        for report in reports
+        if "device" in report
+    }
     kinds = {"dimm", "nvdimm", "virtio-mem"}
     return [_device(item, verdicts) for item in found if item["type"] in kinds]
+
+
+async def read_device(monitor: Connection, name: str) -> MemoryDevice | None:
+    """The device of this name."""
+    return next((d for d in await read_devices(monitor) if d.name == name), None)
 
 
 def backend_name(device: str) -> str:
@@ -97,7 +132,7 @@ def backend_name(device: str) -> str:
     return f"{device}-memory"
 
 
-def _device(item: Mapping[str, Any], verdicts: Mapping[str, str | None]) -> MemoryDevice:
+def _device(item: Mapping[str, Any], verdicts: Mapping[str, tuple[int, int]]) -> MemoryDevice:
     data, kind = item["data"], item["type"]
     virtio = kind == "virtio-mem"
     # A device without an id can be seen, and can never be asked to go.
@@ -114,7 +149,7 @@ def _device(item: Mapping[str, Any], verdicts: Mapping[str, str | None]) -> Memo
         plugged_bytes=int(data["size"]) if virtio else None,
         requested_bytes=int(data["requested-size"]) if virtio else None,
         unit_bytes=int(data["block-size"]) if virtio else None,
-        verdict=verdicts.get(name),
+        verdict=verdicts.get(name, (0, 0)),
     )
 
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from memhp.machines.qemu.connection import Connection, connect_monitor
+from memhp.machines.qemu.devices import Account, read_account
 from memhp.machines.qemu.physical import Wanted, plug, plugged_size, request_size, unplug
 from memhp.machines.qemu.words import Answer
 
@@ -39,6 +40,10 @@ class Monitor:
     def plugged_size(self, name: str) -> int:
         """What a virtio-mem device's guest has plugged, in bytes."""
         return self._run(plugged_size(self._connection, name))
+
+    def account(self) -> Account:
+        """All that QEMU says of the guest's memory."""
+        return self._run(read_account(self._connection))
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return self._runner.run(work)

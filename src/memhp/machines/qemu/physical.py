@@ -12,7 +12,14 @@ from typing import Any, Final
 
 from memhp.core.errors import CommandDenied
 from memhp.machines.qemu.connection import Connection
-from memhp.machines.qemu.devices import MemoryDevice, backend_name, read_account, read_devices
+from memhp.machines.qemu.devices import (
+    MemoryDevice,
+    backend_name,
+    read_account,
+    read_device,
+    read_devices,
+)
+from memhp.machines.qemu.requests import Asked, forget_request, note_request
 from memhp.machines.qemu.words import Answer, ejection_answer, insertion_answer
 
 PATIENCE_SECONDS: Final = 60.0
@@ -55,23 +62,42 @@ async def unplug(monitor: Connection, name: str, until: float | None) -> Answer:
     A device that is gone already, since it was asked to go before, is done
     with: what it left is freed.
     """
-    device = await _device(monitor, name)
+    device = await read_device(monitor, name)
     if device is None:
         return await _finish(monitor, name)
     if not device.hotpluggable:
         return Answer(error=f"{name} is no device that QEMU can take out")
+    asked = Asked(device=name, backend=device.backend, before=device.verdict)
+    await note_request(monitor, asked)
     monitor.forget_events()
     try:
         await monitor.ask("device_del", {"id": name})
     except CommandDenied as err:
+        await forget_request(monitor, name)
         return Answer(error=err.answer)
     answer = await _answer(monitor, name, ejection_answer, until)
     # The event may have gone to nobody: what counts is whether the device is there.
-    if not answer.removed and await _device(monitor, name) is None:
+    if not answer.removed and await read_device(monitor, name) is None:
         answer = Answer(status=0, removed=True)
     if answer.removed:
         await _free(monitor, device.backend)
+    if answer != Answer():
+        await forget_request(monitor, name)
     return answer
+
+
+async def settle(monitor: Connection) -> tuple[str, ...]:
+    """Finish what was answered when nobody listened; returns the devices that have gone."""
+    account = await read_account(monitor)
+    gone = []
+    for name, asked in account.asked.items():
+        device = account.device(name)
+        if device is None:
+            await _free(monitor, asked.backend)
+            gone.append(name)
+        if device is None or not device.is_pending(asked):
+            await forget_request(monitor, name)
+    return tuple(gone)
 
 
 async def request_size(monitor: Connection, name: str, size_bytes: int) -> str | None:
@@ -101,8 +127,8 @@ async def resize(
 ) -> int | str:
     """Ask for a size and wait for as long as the guest gets nearer; returns what it is then.
 
-    What the guest could not do is no longer asked of it in the end: nothing
-    changes behind anybody's back. Returns QEMU's error as text.
+    Without a deadline that is until nothing has moved for a minute. Returns
+    QEMU's error as text.
     """
     error = await request_size(monitor, device.name, size_bytes)
     if error is not None:
@@ -115,17 +141,7 @@ async def resize(
         if now != before:
             moved = time.monotonic()
             tell(now)
-    return now if now == size_bytes else await _settle(monitor, device.name)
-
-
-async def _settle(monitor: Connection, name: str) -> int:
-    """Ask for what there is, until the guest has stopped changing it."""
-    while True:
-        size = await plugged_size(monitor, name)
-        await request_size(monitor, name, size)
-        await asyncio.sleep(_POLL_SECONDS)
-        if await plugged_size(monitor, name) == size:
-            return size
+    return now
 
 
 def _over(until: float | None, moved: float) -> bool:
@@ -149,10 +165,12 @@ async def _fresh_backend(monitor: Connection, wanted: Wanted) -> str:
 async def _finish(monitor: Connection, name: str) -> Answer:
     """Free what a device left that has gone by itself, long after it was asked to."""
     account = await read_account(monitor)
-    left = {backend.name for backend in account.left_over()}
-    if backend_name(name) not in left:
+    asked = account.asked.get(name)
+    backend = backend_name(name) if asked is None else asked.backend
+    if backend not in {backend.name for backend in account.left_over()}:
         return Answer(error=f"the guest has no device {name}")
-    await _free(monitor, backend_name(name))
+    await _free(monitor, backend)
+    await forget_request(monitor, name)
     return Answer(status=0, removed=True)
 
 
@@ -164,10 +182,6 @@ async def _free(monitor: Connection, backend: str) -> None:
         await monitor.ask("object-del", {"id": backend})
     except CommandDenied:
         return
-
-
-async def _device(monitor: Connection, name: str) -> MemoryDevice | None:
-    return next((d for d in await read_devices(monitor) if d.name == name), None)
 
 
 async def _answer(monitor: Connection, name: str, read: _Reader, until: float | None) -> Answer:

@@ -13,7 +13,9 @@ INSERTION: Final = frozenset({0, 1})
 EJECTION: Final = frozenset({3, 0x103})
 """Source events of an ejection: the firmware's request, and the guest's own (``eject``)."""
 _SUCCESS: Final = 0
-_PENDING: Final = {"insertion": 0x80, "ejection": 0x84}
+_INSERTING: Final = 0x80
+EJECTING: Final = 0x84
+"""The status of an ejection that the guest is at."""
 _GENERAL: Final = {
     1: "it failed, and the guest gives no reason",
     2: "the guest does not know such a request",
@@ -49,7 +51,7 @@ class Answer:
 def insertion_answer(event: Mapping[str, Any], device: str) -> Answer | None:
     """What an event says about a device that was added; ``None`` where nothing, or not yet."""
     status = _reported(event, device, INSERTION)
-    return None if status in {None, _PENDING["insertion"]} else Answer(status=status)
+    return None if status in {None, _INSERTING} else Answer(status=status)
 
 
 def ejection_answer(event: Mapping[str, Any], device: str) -> Answer | None:
@@ -68,7 +70,7 @@ def ejection_answer(event: Mapping[str, Any], device: str) -> Answer | None:
             case "DEVICE_UNPLUG_GUEST_ERROR":
                 return Answer(refusal="the guest reports that it did not let the device go")
     status = _reported(event, device, EJECTION)
-    waits = {None, _SUCCESS, _PENDING["ejection"]}
+    waits = {None, _SUCCESS, EJECTING}
     return None if status in waits else Answer(status=status)
 
 
@@ -82,15 +84,14 @@ def ejection_words(status: int) -> str:
     return _EJECTION_STATUS.get(status, f"the guest reports ACPI status {status:#x}")
 
 
-def last_verdict(report: Mapping[str, Any]) -> str | None:
-    """One entry of ``query-acpi-ospm-status`` in words; ``None`` where nothing was ever asked."""
-    source, status = int(report["source"]), int(report["status"])
+def last_verdict(source: int, status: int) -> str | None:
+    """An entry of ``query-acpi-ospm-status`` in words; ``None`` where nothing was ever asked."""
     if source in EJECTION:
-        if status == _PENDING["ejection"]:
+        if status == EJECTING:
             return "asked to go, and the guest is at it"
         return "gone" if status == _SUCCESS else f"asked to go: {ejection_words(status)}"
     if source in INSERTION and (source, status) != (0, 0):
-        if status == _PENDING["insertion"]:
+        if status == _INSERTING:
             return "added, and the guest is at it"
         return "taken" if status == _SUCCESS else f"added: {insertion_words(status)}"
     return None

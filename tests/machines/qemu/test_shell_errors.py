@@ -2,7 +2,7 @@
 
 import pytest
 
-from memhp.machines.lab.shell_errors import errno_name
+from memhp.machines.qemu.shell_errors import errno_name
 
 
 @pytest.mark.parametrize(
