@@ -8,7 +8,7 @@ from pathlib import Path
 
 from memhp.core.errors import JournalError
 from memhp.core.events import Event
-from memhp.core.machine import Machine
+from memhp.core.machine import Machine, Settling
 from memhp.core.plan import Plan
 from memhp.core.request import Apply, Conditions, Undo
 from memhp.core.words import Ending, ExitCode
@@ -110,6 +110,8 @@ class Conductor:
             return
         identity = self.machine.identity
         with lock_machine(self.folder / "locks", self.machine.name, identity, what):
+            if isinstance(self.machine, Settling):
+                self.machine.settle()
             yield
 
     @contextmanager

@@ -21,6 +21,7 @@ from memhp.interfaces.cli.output import forget_output
 from memhp.interfaces.cli.progress import Progress, print_report
 from memhp.interfaces.cli.show import print_event_line, print_json
 from memhp.interfaces.cli.state_folder import state_folder
+from memhp.interfaces.cli.told_around import told_around
 from memhp.operations.conduct import Conductor
 from memhp.operations.next_leg import WANT, next_leg
 from memhp.operations.operation import Operation, block_of
@@ -69,7 +70,8 @@ def carry_out(request: Request, args: Namespace) -> ExitCode:
         )
     _warn_of_poison(operation, machine)
     conductor = conductor_of(machine, args)
-    return conduct(lambda: conductor.begin(operation), conductor)
+    with told_around(machine):
+        return conduct(lambda: conductor.begin(operation), conductor)
 
 
 def _warn_of_poison(operation: Operation, machine: Machine) -> None:

@@ -31,7 +31,7 @@ while true; do PS1= PS2= sh; done
 _START_AGENT = f"""mkdir -p /var/run /tmp
 for port in /sys/class/virtio-ports/*; do read name < $port/name
 [ "$name" = org.qemu.guest_agent.0 ] || continue
-exec {AGENT} -m virtio-serial -p /dev/${{port##*/}} -t /tmp -f /tmp/qemu-ga.pid "$@"; done
+exec {AGENT} -m virtio-serial -p /dev/${{port##*/}} -t /tmp "$@"; done
 """
 _OVERRIDE = "kernel/firmware/acpi/srat.aml"
 _NOTHING = Carried()

@@ -136,7 +136,7 @@ async def _by_blocks(
     online = isinstance(action, OnlineBlock)
     if action.block not in blocks or blocks[action.block] == online:
         found = "is gone" if action.block not in blocks else "is so already"
-        return Refused(reason=f"expected {step.expect}, and it {found}")
+        return Refused(reason=f"memory{action.block} {found}")
     try:
         answer = await agent.set_block(action.block, _seconds(until), online=online)
     except ContactLost:
@@ -148,7 +148,11 @@ async def _by_blocks(
     code = answer.get("error-code")
     error = None if code is None else errno.errorcode.get(int(code), "EIO")
     plain = Step(machine=step.machine, action=action)
-    return _judged(plain, step.machine, {"before": (before, ""), "after": (state, "")}, error)
+    seen = {"before": (before, ""), "after": (state, "")}
+    outcome = _judged(plain, step.machine, seen, error)
+    if isinstance(outcome, Refused) and error == "EINVAL":
+        return Refused(reason="it lies in two zones or has holes", errno_name=error)
+    return outcome
 
 
 async def _read_both(agent: Agent, folder: str) -> tuple[str, str]:

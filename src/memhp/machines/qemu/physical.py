@@ -19,7 +19,7 @@ from memhp.machines.qemu.devices import (
     read_device,
     read_devices,
 )
-from memhp.machines.qemu.requests import Asked, forget_request, note_request
+from memhp.machines.qemu.requests import NO_VERDICT, Asked, forget_request, note_request
 from memhp.machines.qemu.words import Answer, ejection_answer, insertion_answer
 
 PATIENCE_SECONDS: Final = 60.0
@@ -40,8 +40,17 @@ class Wanted:
 
 async def plug(monitor: Connection, wanted: Wanted, until: float | None) -> Answer:
     """Hot-add a DIMM and take the guest's answer."""
+    backend = backend_name(wanted.name)
+    await note_request(monitor, Asked(device=wanted.name, backend=backend, before=NO_VERDICT))
     try:
-        backend = await _fresh_backend(monitor, wanted)
+        return await _plug(monitor, wanted, backend, until)
+    finally:
+        await forget_request(monitor, wanted.name)
+
+
+async def _plug(monitor: Connection, wanted: Wanted, backend: str, until: float | None) -> Answer:
+    try:
+        await _fresh_backend(monitor, backend, wanted.size_bytes)
     except CommandDenied as err:
         return Answer(error=err.answer)
     device = {"driver": "pc-dimm", "id": wanted.name, "memdev": backend, "node": wanted.node}
@@ -151,15 +160,13 @@ def _over(until: float | None, moved: float) -> bool:
     return time.monotonic() - moved >= PATIENCE_SECONDS
 
 
-async def _fresh_backend(monitor: Connection, wanted: Wanted) -> str:
+async def _fresh_backend(monitor: Connection, name: str, size_bytes: int) -> None:
     """Make the backend; what an addition or a removal left half-way of it goes first."""
-    name = backend_name(wanted.name)
     account = await read_account(monitor)
     if name in {backend.name for backend in account.left_over()}:
         await monitor.ask("object-del", {"id": name})
     memory = {"qom-type": "memory-backend-ram", "id": name, "reserve": False}
-    await monitor.ask("object-add", memory | {"size": wanted.size_bytes})
-    return name
+    await monitor.ask("object-add", memory | {"size": size_bytes})
 
 
 async def _finish(monitor: Connection, name: str) -> Answer:

@@ -1,9 +1,10 @@
-"""What memhp has asked of a guest and got no answer to, noted in QEMU itself.
+"""What memhp has begun with a device and not seen the end of, noted in QEMU itself.
 
 ``device_del`` cannot be withdrawn, and QEMU shows nowhere that it waits. So a
 small object notes it for as long as QEMU runs: which backend is to be freed,
 and what the guest's last verdict was at that moment, so that an old refusal is
-not taken for the answer. Whoever comes next, from whatever journal, knows.
+not taken for the answer. An addition notes the backend that is left where it
+is killed half-way. Whoever comes next, from whatever journal, knows.
 """
 
 import json
@@ -15,12 +16,14 @@ from typing import Final
 from memhp.core.errors import CommandDenied
 from memhp.machines.qemu.connection import Connection
 
+NO_VERDICT: Final = (-1, -1)
+"""Before an addition: no verdict of a guest reads so, and none is waited for."""
 _PREFIX: Final = "memhp-asked-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """A device that was asked to go: its backend, and the verdict (source, status) before."""
+    """A device that is to come or to go: its backend, and the verdict (source, status) before."""
 
     device: str
     backend: str

@@ -85,11 +85,14 @@ def ejection_words(status: int) -> str:
 
 
 def last_verdict(source: int, status: int) -> str | None:
-    """An entry of ``query-acpi-ospm-status`` in words; ``None`` where nothing was ever asked."""
+    """An entry of ``query-acpi-ospm-status`` in words; ``None`` where nothing was ever asked.
+
+    The report is a slot's: that something has gone was said of what was there before.
+    """
     if source in EJECTION:
         if status == EJECTING:
             return "asked to go, and the guest is at it"
-        return "gone" if status == _SUCCESS else f"asked to go: {ejection_words(status)}"
+        return None if status == _SUCCESS else f"asked to go: {ejection_words(status)}"
     if source in INSERTION and (source, status) != (0, 0):
         if status == _INSERTING:
             return "added, and the guest is at it"

@@ -1,0 +1,104 @@
+"""A process in a guest whose memory is checksummed, so that it shows whether any of it was lost."""
+
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from memhp.core.errors import ContactLost, MachineError
+from memhp.core.geometry import MIB
+from memhp.machines.lab.carried import Carried
+from memhp.machines.lab.guest import Guest
+
+_SOURCE = Path(__file__).with_name("workload.c")
+_PLACE = "/bin/workload"
+_LINE = re.compile(r"checked (\d+) rewritten (\d+) bad (\d+)")
+_SECONDS = 180.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """What a workload found: pages verified, pages rewritten so far, pages that were not right."""
+
+    pages: int
+    rewritten: int
+    bad: int
+
+
+class Workload:
+    """A running workload of a guest."""
+
+    def __init__(self, guest: Guest, pid: int, report: str) -> None:
+        self._guest = guest
+        self._pid = pid
+        self._report = report
+        self._lines = 1
+
+    def check(self) -> Checked:
+        """Let it verify all of its memory; raises ``ContactLost`` where it is gone."""
+        with self._guest.shell() as shell:
+            shell.run(f"kill -USR1 {self._pid}")
+        self._lines += 1
+        return _wait_for_line(self._guest, self._pid, self._report, self._lines)
+
+    def stop(self) -> None:
+        """End it; its memory is free again."""
+        with self._guest.shell() as shell:
+            shell.run(f"kill {self._pid}; while [ -d /proc/{self._pid} ]; do sleep 0.05; done")
+
+
+def carry_workload(carried: Carried | None = None) -> Carried:
+    """Compile the program for guests to carry; raises ``MachineError`` without a compiler."""
+    files = {} if carried is None else dict(carried.files)
+    programs = () if carried is None else carried.programs
+    modes = frozenset() if carried is None else carried.executable
+    return Carried(
+        programs=programs, files=files | {_PLACE: _compiled()}, executable=modes | {_PLACE}
+    )
+
+
+def start_workload(guest: Guest, size_bytes: int, seed: int, node: int) -> Workload:
+    """Start one in a guest that carries it, and wait until its memory is filled."""
+    report = f"/tmp/workload-{seed}"  # noqa: S108 - in the guest, which is alone
+    with guest.shell() as shell:
+        command = f"{_PLACE} {size_bytes // MIB} {seed} {node} {report}"
+        _, text = shell.run(f"{command} > /dev/null 2>&1 & echo $!")
+    pid = int(text.split()[-1])
+    _wait_for_line(guest, pid, report, 1)
+    return Workload(guest, pid, report)
+
+
+def _compiled() -> bytes:
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None:
+        raise MachineError(
+            machine="lab:", problem="needs a C compiler", advice="install packages gcc, libc6-dev"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder) / "workload"
+        command = [compiler, "-O2", "-static", "-o", str(program), str(_SOURCE)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            why = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+            raise MachineError(machine="lab:", problem=f"cannot compile {_SOURCE.name} ({why})")
+        return program.read_bytes()
+
+
+def _wait_for_line(guest: Guest, pid: int, report: str, number: int) -> Checked:
+    """The report's line of that number, once it is there."""
+    end = time.monotonic() + _SECONDS
+    command = f"cat {report} 2>/dev/null; [ -d /proc/{pid} ] && echo alive"
+    while time.monotonic() < end:
+        with guest.shell() as shell:
+            _, text = shell.run(command)
+        lines = _LINE.findall(text)
+        if len(lines) >= number:
+            pages, rewritten, bad = map(int, lines[number - 1])
+            return Checked(pages=pages, rewritten=rewritten, bad=bad)
+        if "alive" not in text:
+            break
+        time.sleep(0.1)
+    raise ContactLost(machine=f"lab:{guest.name}", problem="has lost its workload, or never had it")
