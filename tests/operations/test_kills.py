@@ -84,9 +84,8 @@ def look(machine: Path) -> Any:
 
 
 def conductor(machine: Path, folder: Path) -> Conductor:
-    return Conductor(
-        machine=open_machine(f"model:{machine}"), folder=folder, listener=lambda _event: None
-    )
+    opened = open_machine(f"model:{machine}")
+    return Conductor(machines={opened.name: opened}, folder=folder, listener=lambda _event: None)
 
 
 class Killer:

@@ -125,12 +125,13 @@ class Move:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Undo:
-    """Put back what an operation of the journal has changed."""
+    """Put back what an operation of the journal has changed, or ``only`` on one of its machines."""
 
     operation: str
+    only: str | None = None
 
     def __str__(self) -> str:
-        return f"undo {self.operation}"
+        return f"undo {self.operation}" + ("" if self.only is None else f" on {self.only} only")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

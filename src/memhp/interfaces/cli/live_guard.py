@@ -10,7 +10,8 @@ from memhp.core.machine import Machine
 from memhp.interfaces.cli.amounts import amount
 from memhp.interfaces.cli.options import LIVE, named_by_hand
 from memhp.machines.linux.live_write import NO_LIVE_WRITES
-from memhp.operations.next_leg import WANT, next_leg
+from memhp.operations.converge import look_at
+from memhp.operations.next_leg import next_leg
 from memhp.operations.operation import Operation, block_of
 
 
@@ -42,8 +43,9 @@ def refuse_unnamed_live(machine: Machine, args: Namespace) -> None:
 
 def _question(machine: Machine, operation: Operation) -> str:
     """Host, blocks and bytes, and what to answer."""
-    snapshot = machine.snapshot(WANT)
-    leg = next_leg(operation, snapshot)
+    snapshots = look_at({machine.name: machine}, operation.request)
+    snapshot = snapshots[machine.name]
+    leg = next_leg(operation, snapshots)
     steps = () if leg is None else leg.plan.steps
     numbers = [number for step in steps if (number := block_of(step)) is not None]
     size = amount(len(numbers) * snapshot.block_size_bytes)

@@ -1,26 +1,38 @@
-"""What is told of a machine before and after a change: its limits, and what it would forget."""
+"""What is told of machines before and after a change: their limits, and what they would forget."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
+from memhp.core.errors import MachineError
 from memhp.core.machine import Cautious, Machine, Restartable
 
 
 @contextmanager
-def told_around(machine: Machine) -> Iterator[None]:
+def told_around(machines: Collection[Machine]) -> Iterator[None]:
     """Name what cannot be known or done beforehand, and afterwards what keeps new devices."""
-    if isinstance(machine, Cautious):
-        for sentence in machine.cautions():
-            print(f"note: {sentence}", file=sys.stderr)
-    before = _arguments(machine)
+    several = len(machines) > 1
+    for machine in machines:
+        if isinstance(machine, Cautious):
+            for sentence in machine.cautions():
+                _say(f"note: {f'{machine.name}: ' if several else ''}{sentence}")
+    before = {machine.name: _arguments(machine) for machine in machines}
     yield
-    after = _arguments(machine)
-    if after != before:
-        print("note: QEMU keeps these devices over a restart with", file=sys.stderr)
-        for line in after:
-            print(f"  {line}", file=sys.stderr)
+    for machine in machines:
+        try:
+            after = _arguments(machine)
+        except MachineError:
+            # What was done is told all the same.
+            continue
+        if after != before[machine.name]:
+            _say(f"note: {machine.name} keeps its memory devices over a restart of QEMU with")
+            for line in after:
+                _say(f"  {line}")
 
 
 def _arguments(machine: Machine) -> tuple[str, ...]:
     return machine.restart_arguments() if isinstance(machine, Restartable) else ()
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)

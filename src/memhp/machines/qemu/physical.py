@@ -25,6 +25,8 @@ from memhp.machines.qemu.words import Answer, ejection_answer, insertion_answer
 PATIENCE_SECONDS: Final = 60.0
 """How long an answer is awaited where there is no deadline."""
 _POLL_SECONDS: Final = 0.1
+_STALL_SECONDS: Final = 15.0
+"""A virtio-mem device that has not changed for so long changes no more by itself."""
 _Reader = Callable[[Mapping[str, Any], str], Answer | None]
 
 
@@ -136,15 +138,17 @@ async def resize(
 ) -> int | str:
     """Ask for a size and wait for as long as the guest gets nearer; returns what it is then.
 
-    Without a deadline that is until nothing has moved for a minute. Returns
-    QEMU's error as text.
+    A guest that shrinks may succeed later; it is waited for until the deadline,
+    or without one until nothing has moved for a while. One that grows goes on
+    only when what it has got is brought online. Returns QEMU's error as text.
     """
     error = await request_size(monitor, device.name, size_bytes)
     if error is not None:
         return error
     now = device.plugged_bytes or 0
     moved = time.monotonic()
-    while now != size_bytes and not _over(until, moved):
+    patient = size_bytes < now
+    while now != size_bytes and not _over(until, moved, patient=patient):
         await asyncio.sleep(_POLL_SECONDS)
         before, now = now, await plugged_size(monitor, device.name)
         if now != before:
@@ -153,11 +157,12 @@ async def resize(
     return now
 
 
-def _over(until: float | None, moved: float) -> bool:
-    """Whether trying ends: at the deadline, or without one when nothing moves any more."""
-    if until is not None:
-        return time.monotonic() >= until
-    return time.monotonic() - moved >= PATIENCE_SECONDS
+def _over(until: float | None, moved: float, *, patient: bool) -> bool:
+    """Whether trying ends: at the deadline, or when nothing moves any more."""
+    stalled = time.monotonic() - moved >= _STALL_SECONDS
+    if until is None:
+        return stalled
+    return time.monotonic() >= until or (stalled and not patient)
 
 
 async def _fresh_backend(monitor: Connection, name: str, size_bytes: int) -> None:
