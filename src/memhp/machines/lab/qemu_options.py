@@ -12,9 +12,11 @@ _ROOM = 24 * GIB
 """Addresses for memory that comes later, beside what the guest boots with."""
 
 
-def qemu_options(folder: Path, kernel: Path, shape: GuestShape) -> Iterator[str]:
+def qemu_options(
+    folder: Path, kernel: Path, shape: GuestShape, accel: str = "tcg"
+) -> Iterator[str]:
     """The arguments behind ``qemu-system-x86_64``; memory is only reserved when used."""
-    yield from ("-accel", "tcg", "-cpu", "max", "-nodefaults", "-display", "none", "-no-reboot")
+    yield from ("-accel", accel, "-cpu", "max", "-nodefaults", "-display", "none", "-no-reboot")
     boot = sum(shape.nodes)
     most = round_up(boot, GIB) + _ROOM
     yield from ("-m", f"{boot // MIB}M,slots={_SLOTS},maxmem={most // MIB}M", "-smp", "1")
