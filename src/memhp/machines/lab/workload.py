@@ -1,22 +1,21 @@
 """A process in a guest whose memory is checksummed, so that it shows whether any of it was lost."""
 
 import re
-import shutil
-import subprocess
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from memhp.core.errors import ContactLost, MachineError
+from memhp.core.errors import ContactLost
 from memhp.core.geometry import MIB
 from memhp.machines.lab.carried import Carried
+from memhp.machines.lab.compile_c import carry_compiled
 from memhp.machines.lab.guest import Guest
 
 _SOURCE = Path(__file__).with_name("workload.c")
 _PLACE = "/bin/workload"
 _LINE = re.compile(r"checked (\d+) rewritten (\d+) bad (\d+)")
 _SECONDS = 180.0
+_NOTHING = Carried()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,14 +49,9 @@ class Workload:
             shell.run(f"kill {self._pid}; while [ -d /proc/{self._pid} ]; do sleep 0.05; done")
 
 
-def carry_workload(carried: Carried | None = None) -> Carried:
+def carry_workload(carried: Carried = _NOTHING) -> Carried:
     """Compile the program for guests to carry; raises ``MachineError`` without a compiler."""
-    files = {} if carried is None else dict(carried.files)
-    programs = () if carried is None else carried.programs
-    modes = frozenset() if carried is None else carried.executable
-    return Carried(
-        programs=programs, files=files | {_PLACE: _compiled()}, executable=modes | {_PLACE}
-    )
+    return carry_compiled(_SOURCE, _PLACE, carried)
 
 
 def start_workload(guest: Guest, size_bytes: int, seed: int, node: int) -> Workload:
@@ -69,22 +63,6 @@ def start_workload(guest: Guest, size_bytes: int, seed: int, node: int) -> Workl
     pid = int(text.split()[-1])
     _wait_for_line(guest, pid, report, 1)
     return Workload(guest, pid, report)
-
-
-def _compiled() -> bytes:
-    compiler = shutil.which("gcc") or shutil.which("cc")
-    if compiler is None:
-        raise MachineError(
-            machine="lab:", problem="needs a C compiler", advice="install packages gcc, libc6-dev"
-        )
-    with tempfile.TemporaryDirectory() as folder:
-        program = Path(folder) / "workload"
-        command = [compiler, "-O2", "-static", "-o", str(program), str(_SOURCE)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            why = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-            raise MachineError(machine="lab:", problem=f"cannot compile {_SOURCE.name} ({why})")
-        return program.read_bytes()
 
 
 def _wait_for_line(guest: Guest, pid: int, report: str, number: int) -> Checked:

@@ -14,7 +14,7 @@ from memhp.core.geometry import BlockId
 from memhp.core.listing import BlockFile, Listing
 from memhp.core.machine import Tell
 from memhp.core.outcome import Outcome
-from memhp.core.plan import OfflineBlock, OnlineBlock, Step
+from memhp.core.plan import AddDevice, RemoveDevice, ResizeDevice, Step
 from memhp.core.snapshot import Snapshot, Want
 from memhp.core.words import Ability
 from memhp.machines.linux.list_blocks import list_blocks
@@ -108,21 +108,22 @@ class QemuMachine:
             return await with_tree(agent, self.name, lambda root: list_blocks(root, want))
 
     async def _apply(self, step: Step, until: float | None, tell: Tell) -> Outcome:
-        async with (
-            open_session(self._sockets, self.name, changing=True) as session,
-            agent_of(session, self._sockets, self.name) as agent,
-        ):
-            if not isinstance(step.action, OnlineBlock | OfflineBlock):
-                return await apply_physical(step, session, agent, until, tell)
-            if not session.runs:
-                raise MachineError(
-                    machine=self.name,
-                    problem=f"is {session.status}, and no program in it runs",
-                    advice="let it run first",
-                )
-            if agent is None:
-                raise self._needs_agent(str(step))
-            return await apply_in_guest(step, agent, self.name, until)
+        async with open_session(self._sockets, self.name, changing=True) as session:
+            if isinstance(step.action, RemoveDevice | ResizeDevice):
+                # What comes of it QEMU alone can tell, also of a guest that answers nothing.
+                return await apply_physical(step, session, None, until, tell)
+            async with agent_of(session, self._sockets, self.name) as agent:
+                if isinstance(step.action, AddDevice):
+                    return await apply_physical(step, session, agent, until, tell)
+                if not session.runs:
+                    raise MachineError(
+                        machine=self.name,
+                        problem=f"is {session.status}, and no program in it runs",
+                        advice="let it run first",
+                    )
+                if agent is None:
+                    raise self._needs_agent(str(step))
+                return await apply_in_guest(step, agent, self.name, until)
 
     async def _cautions(self) -> tuple[str, ...]:
         async with (
