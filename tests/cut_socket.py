@@ -1,11 +1,12 @@
 """A socket between memhp and QEMU that breaks off once, just behind a command of a name."""
 
-import json
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from json_stream import JsonStream
 
 
 class _Cut:
@@ -31,10 +32,12 @@ class _Cut:
                     back.join()
 
     def _forward(self, client: socket.socket, server: socket.socket) -> None:
-        with client.makefile("rb") as lines, suppress(OSError):
-            for line in lines:
-                server.sendall(line)
-                if not self._done and json.loads(line).get("execute") == self._command:
+        stream = JsonStream()
+        with suppress(OSError):
+            while piece := client.recv(1 << 16):
+                server.sendall(piece)
+                commands = [asked.get("execute") for asked in stream.feed(piece)]
+                if self._command in commands and not self._done:
                     self._done = True
                     return
 

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from json_stream import JsonStream
+
 Json = dict[str, Any]
 GREETING = {"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}, "package": ""}}}
 GREETING["QMP"]["capabilities"] = ["oob"]  # type: ignore[assignment]
@@ -26,7 +28,9 @@ class FakeQemu:
 
     def __init__(self) -> None:
         self.devices: dict[str, Json] = {}
-        self.objects: dict[str, Json] = {"node0": {"qom-type": "memory-backend-ram", "size": 1 << 30}}
+        self.objects: dict[str, Json] = {
+            "node0": {"qom-type": "memory-backend-ram", "size": 1 << 30}
+        }
         self.verdicts: dict[str, tuple[int, int]] = {}
         self.on_add: list[Json] = [ost("{id}", 1, 0)]
         self.on_del: list[Json] = [ost("{id}", 3, 0x84), deleted("{id}")]
@@ -36,11 +40,11 @@ class FakeQemu:
         self.asked: list[str] = []
 
     def dimm(self, name: str, size: int = 1 << 28) -> None:
-        self.objects[f"{name}-memory"] = {"qom-type": "memory-backend-ram", "size": size}
+        self.objects[f"{name}-memory"] = _backend(size)
         self._plug({"id": name, "driver": "pc-dimm", "memdev": f"{name}-memory", "node": 1})
 
     def virtio(self, name: str, size: int = 1 << 30) -> None:
-        self.objects[f"{name}-memory"] = {"qom-type": "memory-backend-ram", "size": size}
+        self.objects[f"{name}-memory"] = _backend(size)
         self.devices[name] = {
             "type": "virtio-mem",
             "data": {
@@ -60,7 +64,9 @@ class FakeQemu:
         method = getattr(self, f"_{command.replace('-', '_')}", None)
         if method is None:
             raise ValueError(f"The command {command} has not been found")
-        found: tuple[Any, list[Json]] = method(**{k.replace("-", "_"): v for k, v in arguments.items()})
+        found: tuple[Any, list[Json]] = method(
+            **{k.replace("-", "_"): v for k, v in arguments.items()}
+        )
         return found
 
     def _qmp_capabilities(self, **_: Any) -> Any:
@@ -139,7 +145,9 @@ class FakeQemu:
 
     def _device_add(self, **device: Any) -> Any:
         if device["memdev"] == "broken-memory":
-            raise ValueError("not enough space, currently 0x0 in use of total space for memory devices")
+            raise ValueError(
+                "not enough space, currently 0x0 in use of total space for memory devices"
+            )
         self._plug(device)
         return {}, named(self.on_add, device["id"])
 
@@ -148,9 +156,9 @@ class FakeQemu:
             raise ValueError(f"Device '{id}' not found")
         events = named(self.on_del, id)
         for event in events:
-            if event["event"] == "DEVICE_DELETED":
+            if event["event"] == "DEVICE_DELETED" and event["data"]["device"] == id:
                 del self.devices[id]
-            if event["event"] == "ACPI_DEVICE_OST":
+            if event["event"] == "ACPI_DEVICE_OST" and event["data"]["info"]["device"] == id:
                 info = event["data"]["info"]
                 self.verdicts[id] = (info["source"], info["status"])
         return {}, events
@@ -171,6 +179,10 @@ class FakeQemu:
                 "id": name,
             },
         }
+
+
+def _backend(size: int) -> Json:
+    return {"qom-type": "memory-backend-ram", "size": size}
 
 
 def ost(device: str, source: int, status: int) -> Json:
@@ -214,30 +226,36 @@ def serving(qemu: FakeQemu, path: Path) -> Iterator[str]:
         loop.close()
 
 
-async def _talk(
-    qemu: FakeQemu, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-) -> None:
+async def _talk(qemu: FakeQemu, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     writer.write(json.dumps(GREETING).encode() + b"\n")
+    stream = JsonStream()
     try:
-        while line := await reader.readline():
-            asked = json.loads(line)
-            command = asked.get("execute") or asked["exec-oob"]
-            qemu.asked.append(command)
-            events: list[Json] = []
-            try:
-                value, events = qemu.answer(command, asked.get("arguments", {}))
-                reply = {"return": value}
-            except ValueError as error:
-                reply = {"error": {"class": "GenericError", "desc": str(error)}}
-            if any(event["event"] == "hang up" for event in events):
-                return
-            for message in (reply | {"id": asked.get("id")}, *map(_stamped, events)):
-                writer.write(json.dumps(message).encode() + b"\n")
+        while data := await reader.read(1 << 16):
+            for asked in stream.feed(data):
+                if not _reply(qemu, asked, writer):
+                    return
             await writer.drain()
     except ConnectionError:
         return
     finally:
         writer.close()
+
+
+def _reply(qemu: FakeQemu, asked: Json, writer: asyncio.StreamWriter) -> bool:
+    """Answer a command; ``False`` where the answer is to hang up."""
+    command = asked.get("execute") or asked["exec-oob"]
+    qemu.asked.append(command)
+    events: list[Json] = []
+    try:
+        value, events = qemu.answer(command, asked.get("arguments", {}))
+        reply = {"return": value}
+    except ValueError as error:
+        reply = {"error": {"class": "GenericError", "desc": str(error)}}
+    if any(event["event"] == "hang up" for event in events):
+        return False
+    for message in (reply | {"id": asked.get("id")}, *map(_stamped, events)):
+        writer.write(json.dumps(message).encode() + b"\n")
+    return True
 
 
 def _stamped(event: Json) -> Json:

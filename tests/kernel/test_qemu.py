@@ -155,14 +155,14 @@ def test_an_addition_that_the_guest_rejects_is_taken_back_whole(taker: Lab, tmp_
 def test_a_part_is_enough_where_it_was_said_so(
     giver: Lab, taker: Lab, workload: Workload, tmp_path: Path
 ) -> None:
-    """More than there is: what there is moves, for so much was said to be enough."""
+    """More than the giver has: what it has moves, for so much was said to be enough."""
     labs = {"g": giver, "t": taker}
     before = [sum(lab.devices().values()) for lab in labs.values()]
     move = Move(
-        size_bytes=4 * DIMM, giver=giver.name, taker=taker.name, zone=MOVABLE, reserve_bytes=0
+        size_bytes=3 * DIMM, giver=giver.name, taker=taker.name, zone=MOVABLE, reserve_bytes=0
     )
-    enough = Conditions(at_least_bytes=DIMM)
     workload.stop()
+    enough = Conditions(at_least_bytes=DIMM)
     assert ask(tmp_path, labs, move, conditions=enough) is Ending.DONE
     after = [sum(lab.devices().values()) for lab in labs.values()]
     assert sum(after) == sum(before)
