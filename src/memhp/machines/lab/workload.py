@@ -43,6 +43,11 @@ class Workload:
         self._lines += 1
         return _wait_for_line(self._guest, self._pid, self._report, self._lines)
 
+    def freeze(self, *, still: bool) -> None:
+        """Let it stand still, or go on; its memory stays where it is either way."""
+        with self._guest.shell() as shell:
+            shell.run(f"kill -{'STOP' if still else 'CONT'} {self._pid}")
+
     def stop(self) -> None:
         """End it; its memory is free again."""
         with self._guest.shell() as shell:
