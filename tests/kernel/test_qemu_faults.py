@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cut_socket import cut_after
+from cut_socket import cut_at
 from memhp.core.errors import AnswerPending, ContactLost, MachineLocked
 from memhp.core.events import Event, StepStarted
 from memhp.core.geometry import NodeId
@@ -140,10 +140,12 @@ def test_an_agent_that_dies_half_way(lab: Lab, tmp_path: Path) -> None:
     assert conductor(lab, tmp_path).resume("1") is Ending.DONE
 
 
+@pytest.mark.parametrize("arrives", [True, False], ids=["answer-lost", "command-lost"])
 @pytest.mark.parametrize("command", ["object-del", "device_add", "device_del"])
-def test_a_monitor_that_closes_half_way(lab: Lab, tmp_path: Path, command: str) -> None:
-    """QEMU has the command, and its answer gets lost."""
-    with cut_after(command, lab.guest.monitor_path(), tmp_path / "cut") as path:
+def test_a_monitor_that_closes_half_way(
+    lab: Lab, tmp_path: Path, command: str, arrives: bool
+) -> None:
+    with cut_at(command, lab.guest.monitor_path(), tmp_path / "cut", arrives=arrives) as path:
         sockets = QemuAddress(monitor=str(path), agent=lab.guest.agent_path())
         machine = QemuMachine(sockets.absolute, sockets.absolute, sockets)
         worker = Conductor(

@@ -21,6 +21,7 @@ from memhp.core.plan import (
 )
 from memhp.core.snapshot import Room
 from memhp.machines.qemu import connection, physical
+from memhp.machines.qemu import settle as settling
 from memhp.machines.qemu.address import QemuAddress
 from memhp.machines.qemu.machine import QemuMachine
 
@@ -95,10 +96,38 @@ def test_what_waits_is_pending_until_the_verdict_changes(
     # An old refusal is not taken for the answer.
     assert pending(machine) == [True]
     qemu.verdicts["dimm0"] = (3, 0x84)
+    qemu.status = "paused"
     assert (pending(machine), machine.settle()) == ([True], ())
+    qemu.status = "running"
     qemu.verdicts["dimm0"] = (3, 0x81)
     assert (pending(machine), machine.settle()) == ([False], ())
     assert "memhp-asked-dimm0" not in qemu.objects
+
+
+@pytest.mark.parametrize("old", [(0, 0), (3, 0x82)], ids=["never-asked", "refused-before"])
+def test_what_was_not_sent_before_a_kill_is_not_waited_for(
+    qemu: FakeQemu, machine: QemuMachine, monkeypatch: pytest.MonkeyPatch, old: tuple[int, int]
+) -> None:
+    monkeypatch.setattr(settling, "_LATE_SECONDS", 0.1)
+    qemu.verdicts["dimm0"] = old
+    qemu.on_del = []
+    assert isinstance(apply(machine, RemoveDevice(device="dimm0")), Unanswered)
+    del qemu.objects["memhp-sent-dimm0"]
+    assert (pending(machine), machine.settle(), pending(machine)) == ([True], (), [False])
+    assert set(qemu.objects) == {"node0", "dimm0-memory"}
+
+
+def test_a_refusal_in_the_same_words_is_heard_the_second_time(
+    qemu: FakeQemu, machine: QemuMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settling, "_LATE_SECONDS", 0.1)
+    qemu.verdicts["dimm0"] = (3, 0x82)
+    qemu.on_del = []
+    assert isinstance(apply(machine, RemoveDevice(device="dimm0")), Unanswered)
+    assert (machine.settle(), pending(machine)) == ((), [True])
+    qemu.on_del = [ost("{id}", 3, 0x84), ost("{id}", 3, 0x82)]
+    assert (machine.settle(), pending(machine)) == ((), [False])
+    assert set(qemu.objects) == {"node0", "dimm0-memory"}
 
 
 def pending(machine: QemuMachine) -> list[bool | None]:

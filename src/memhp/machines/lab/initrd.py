@@ -22,7 +22,8 @@ mount -t devtmpfs dev /dev
 mount -t debugfs debug /sys/kernel/debug
 for m in $(cat /modules); do insmod /lib/$m; done
 dmesg -n 1
-[ -x {AGENT} ] && sh /agent > /dev/null 2>&1 &
+[ -x {AGENT} ] && {{ sh /agent > /dev/null 2>&1 & for i in $(seq 100); do
+ls -l /proc/$!/fd | grep -q vport && break; sleep 0.1; done; }}
 stty -echo 2>/dev/null
 echo {READY}
 while true; do PS1= PS2= sh; done

@@ -25,10 +25,10 @@ from memhp.machines.qemu.devices import read_account
 from memhp.machines.qemu.host import read_budget
 from memhp.machines.qemu.identity import identity_of
 from memhp.machines.qemu.logical import apply_in_guest
-from memhp.machines.qemu.physical import settle
 from memhp.machines.qemu.read_guest import Named, joined, read_guest, with_tree
 from memhp.machines.qemu.restart import restart_arguments
 from memhp.machines.qemu.session import agent_of, open_session
+from memhp.machines.qemu.settle import settle
 
 _PHYSICAL: Final = frozenset({Ability.ADD_DEVICE, Ability.REMOVE_DEVICE, Ability.RESIZE_DEVICE})
 _LOGICAL: Final = frozenset({Ability.ONLINE, Ability.OFFLINE})
@@ -138,7 +138,7 @@ class QemuMachine:
 
     async def _settle(self) -> tuple[str, ...]:
         async with open_session(self._sockets, self.name, changing=True) as session:
-            return await settle(session.monitor)
+            return await settle(session.monitor, runs=session.runs)
 
     def _needs_agent(self, operation: str) -> NotSupported:
         return NotSupported(

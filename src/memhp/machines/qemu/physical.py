@@ -19,7 +19,7 @@ from memhp.machines.qemu.devices import (
     read_device,
     read_devices,
 )
-from memhp.machines.qemu.requests import NO_VERDICT, Asked, forget_request, note_request
+from memhp.machines.qemu.requests import NO_VERDICT, Asked, forget_request, note_request, note_sent
 from memhp.machines.qemu.words import Answer, ejection_answer, insertion_answer
 
 PATIENCE_SECONDS: Final = 60.0
@@ -62,7 +62,7 @@ async def _plug(monitor: Connection, wanted: Wanted, backend: str, until: float 
     try:
         await monitor.ask("device_add", device)
     except CommandDenied as err:
-        await _free(monitor, backend)
+        await free(monitor, backend)
         return Answer(error=err.answer)
     return await _answer(monitor, wanted.name, insertion_answer, until)
 
@@ -80,35 +80,28 @@ async def unplug(monitor: Connection, name: str, until: float | None) -> Answer:
         return Answer(error=f"{name} is no device that QEMU can take out")
     asked = Asked(device=name, backend=device.backend, before=device.verdict)
     await note_request(monitor, asked)
+    return await ask_to_go(monitor, device, until)
+
+
+async def ask_to_go(monitor: Connection, device: MemoryDevice, until: float | None) -> Answer:
+    """Ask, and take the answer; one that does not come stays noted."""
+    name = device.name
     monitor.forget_events()
     try:
         await monitor.ask("device_del", {"id": name})
     except CommandDenied as err:
         await forget_request(monitor, name)
         return Answer(error=err.answer)
+    await note_sent(monitor, name)
     answer = await _answer(monitor, name, ejection_answer, until)
     # The event may have gone to nobody: what counts is whether the device is there.
     if not answer.removed and await read_device(monitor, name) is None:
         answer = Answer(status=0, removed=True)
     if answer.removed:
-        await _free(monitor, device.backend)
+        await free(monitor, device.backend)
     if answer != Answer():
         await forget_request(monitor, name)
     return answer
-
-
-async def settle(monitor: Connection) -> tuple[str, ...]:
-    """Finish what was answered when nobody listened; returns the devices that have gone."""
-    account = await read_account(monitor)
-    gone = []
-    for name, asked in account.asked.items():
-        device = account.device(name)
-        if device is None:
-            await _free(monitor, asked.backend)
-            gone.append(name)
-        if device is None or not device.is_pending(asked):
-            await forget_request(monitor, name)
-    return tuple(gone)
 
 
 async def request_size(monitor: Connection, name: str, size_bytes: int) -> str | None:
@@ -181,12 +174,12 @@ async def _finish(monitor: Connection, name: str) -> Answer:
     backend = backend_name(name) if asked is None else asked.backend
     if backend not in {backend.name for backend in account.left_over()}:
         return Answer(error=f"the guest has no device {name}")
-    await _free(monitor, backend)
+    await free(monitor, backend)
     await forget_request(monitor, name)
     return Answer(status=0, removed=True)
 
 
-async def _free(monitor: Connection, backend: str) -> None:
+async def free(monitor: Connection, backend: str) -> None:
     """Delete a backend that no device uses; QEMU itself keeps one that something else does."""
     if backend in {device.backend for device in await read_devices(monitor)}:
         return
