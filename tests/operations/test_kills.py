@@ -6,16 +6,13 @@ changes the machine. Then ``resume``, or ``undo``, is run to its end.
 """
 
 import json
-import os
 import shutil
-import signal
-import sqlite3
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kills import Killer, in_a_child, tell
 from memhp.core.geometry import BlockId
 from memhp.core.request import Add, Conditions, Evacuate, Offline, Online, Remove, Replace, Request
 from memhp.core.snapshot import Snapshot
@@ -88,52 +85,6 @@ def conductor(machine: Path, folder: Path) -> Conductor:
     return Conductor(machines={opened.name: opened}, folder=folder, listener=lambda _event: None)
 
 
-class Killer:
-    """Counts writes and ends this very process at one of them."""
-
-    def __init__(self, left: int) -> None:
-        self._left = left
-
-    def count(self, *_what: object) -> None:
-        self._left -= 1
-        if self._left < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def around(self, plain: Callable[..., Any]) -> Callable[..., Any]:
-        def counted(*arguments: Any) -> Any:
-            self.count()
-            result = plain(*arguments)
-            self.count()
-            return result
-
-        return counted
-
-
-def in_a_child(killer: Killer, work: Callable[[], object]) -> bool:
-    """Do the work in a process of its own; true where it was killed."""
-    pid = os.fork()
-    if pid == 0:
-        plain_connect = sqlite3.connect
-
-        def seen(text: str) -> None:
-            if text.startswith(("BEGIN", "INSERT", "COMMIT")):
-                killer.count()
-
-        def connect(*arguments: Any, **options: Any) -> Any:
-            connection = plain_connect(*arguments, **options)
-            connection.set_trace_callback(seen)
-            return connection
-
-        sqlite3.connect = connect
-        os.write, os.fdatasync = killer.around(os.write), killer.around(os.fdatasync)
-        try:
-            work()
-        finally:
-            os._exit(0)
-    _, status = os.waitpid(pid, 0)
-    return os.WIFSIGNALED(status)
-
-
 @pytest.fixture
 def fresh(tmp_path: Path) -> Path:
     """A machine before each operation: two of its blocks are offline."""
@@ -172,12 +123,6 @@ def test_a_kill_at_every_write(
             pytest.fail("the operation never came to its end")
     tell(capsys, name, points)
     assert points > 20
-
-
-def tell(capsys: pytest.CaptureFixture[str], name: str, points: int) -> None:
-    """Print how many points were tried, whatever pytest captures."""
-    with capsys.disabled():
-        print(f"\n{name}: killed at {points} points, ended as promised every time", end="")
 
 
 def check(

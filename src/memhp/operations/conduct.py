@@ -265,7 +265,10 @@ def undone_by(journals: Journals, name: str) -> str | None:
     for other in reversed(journals.names()):
         if int(other) <= int(name):
             return None
-        story = journals.read(other)
+        try:
+            story = journals.read(other)
+        except JournalError:
+            continue
         request = story.begun.request
         undoes = isinstance(request, Undo) and (request.operation, request.only) == (name, None)
         if undoes and story.finished is not None and story.finished.ending is Ending.DONE:

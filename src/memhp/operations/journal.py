@@ -17,6 +17,7 @@ from memhp.core.events import Event, OperationEnded, StepEnded, StepStarted
 from memhp.core.values_json import ValueFormatError, from_json, to_json
 from memhp.core.words import Ending, ExitCode
 from memhp.operations.journal_records import (
+    VERSION,
     Begun,
     Ended,
     Finished,
@@ -87,6 +88,7 @@ class Journals:
                 exit_code=ExitCode.USAGE,
             ) from err
         try:
+            _check_version(name, data)
             return story_of(map(_record, _whole_lines(data)))
         except (ValueError, ValueFormatError) as err:
             raise JournalError(
@@ -163,6 +165,18 @@ class Journal:
                     pass
 
         return listener
+
+
+def _check_version(name: str, data: bytes) -> None:
+    """Raise ``JournalError`` for a journal of another version of memhp."""
+    first = json.loads(data.partition(b"\n")[0] or b"null")
+    version = first.get("version", VERSION) if isinstance(first, dict) else VERSION
+    if version != VERSION:
+        raise JournalError(
+            operation=f"operation {name}",
+            problem=f"has a journal of version {version}; this memhp knows version {VERSION}",
+            advice="use the memhp that made it",
+        )
 
 
 def _record(line: bytes) -> Record:

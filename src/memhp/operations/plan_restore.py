@@ -34,9 +34,9 @@ def plan_restore(
 
     ``without`` names blocks and devices that refused: the others go on. In
     order, each on all machines before the next, so that a host never has to
-    find memory twice: what was not there goes and what grew shrinks; what was
-    there comes and what shrank grows; blocks in another zone go offline; blocks
-    come online in the zone that they had.
+    find memory twice: what was not there goes and what grew shrinks; what
+    shrank grows and what was there comes; blocks in another zone go offline;
+    blocks come online in the zone that they had.
     """
     pasts = [
         _Past.of(snapshots[machine], things, without)
@@ -84,6 +84,7 @@ class _Past:
     devices: tuple[Device, ...]
     now: Mapping[str, Thing]
     leaving: frozenset[str]
+    without: frozenset[Key]
 
     @classmethod
     def of(cls, snapshot: Snapshot, was: tuple[Thing, ...], without: frozenset[Key]) -> "_Past":
@@ -96,7 +97,11 @@ class _Past:
             devices=devices,
             now=now,
             leaving=frozenset(d.name for d in devices if not d.present and _there(now, d)),
+            without=without,
         )
+
+    def may_try(self, key: str) -> bool:
+        return (self.snapshot.machine, key) not in self.without
 
     def block(self, number: int) -> MemoryBlock | None:
         found = self.now.get(f"memory{number}")
@@ -130,8 +135,13 @@ def _out(past: _Past) -> Iterator[Step]:
 
 
 def _smaller(past: _Past) -> Iterator[Step]:
+    """What grew: its new blocks offline, which the guest's driver gives back first, then less."""
     for device, now, was in past.resized():
         if now > was:
+            mine = [b for b in past.snapshot.blocks if b.device == device.name]
+            new = [b for b in mine if b.block not in past.blocks and b.can_be_tried]
+            free = [b for b in reversed(new) if past.may_try(f"memory{b.block}")]
+            yield from (offline_step(past.snapshot, block) for block in free)
             yield resize_step(past.snapshot, device, was)
 
 
