@@ -3,7 +3,9 @@
 import os
 import signal
 import sqlite3
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -59,3 +61,14 @@ def tell(capsys: pytest.CaptureFixture[str], name: str, points: int) -> None:
     """Print how many points were tried, whatever pytest captures."""
     with capsys.disabled():
         print(f"\n{name}: killed at {points} points, ended as promised every time", end="")
+
+
+@pytest.fixture
+def in_ram(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory: a killed process loses nothing that a disk would have kept for it."""
+    ram = Path("/dev/shm")
+    if not os.access(ram, os.W_OK | os.X_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(prefix="memhp-", dir=ram) as folder:
+        yield Path(folder)

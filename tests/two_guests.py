@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from memhp.core.events import Event
+from memhp.core.events import Event, StepEnded
 from memhp.core.machine import Machine
 from memhp.core.outcome import Outcome
 from memhp.core.request import Conditions, Move, Request
@@ -92,7 +92,7 @@ class Pair:
         return [
             (f"{event.step.machine.rpartition('/')[2]}: {event.step}", event.outcome)
             for event in self.events
-            if hasattr(event, "outcome")
+            if isinstance(event, StepEnded)
         ]
 
     def standing(self) -> Mapping[str, Any]:

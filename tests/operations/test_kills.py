@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from kills import Killer, in_a_child, tell
+from kills import Killer, in_a_child, in_ram, tell
 from memhp.core.geometry import BlockId
 from memhp.core.request import Add, Conditions, Evacuate, Offline, Online, Remove, Replace, Request
 from memhp.core.snapshot import Snapshot
@@ -25,6 +25,7 @@ from memhp.operations.journal import Journals
 from memhp.operations.operation import Operation
 from memhp.operations.plan_logical import plan_offline
 
+__all__ = ["in_ram"]
 TEXT = """
 command_line = "movable_node memhp_default_state=online"
 [[node]]
@@ -86,22 +87,22 @@ def conductor(machine: Path, folder: Path) -> Conductor:
 
 
 @pytest.fixture
-def fresh(tmp_path: Path) -> Path:
+def fresh(in_ram: Path) -> Path:
     """A machine before each operation: two of its blocks are offline."""
-    path = tmp_path / "fresh.machine"
+    path = in_ram / "fresh.machine"
     StateFile.create(path, TEXT).close()
     blocks = Blocks(blocks=(BlockId(20), BlockId(21)))
-    conductor(path, tmp_path / "setup").begin(Operation(request=Offline(targets=(blocks,))))
+    conductor(path, in_ram / "setup").begin(Operation(request=Offline(targets=(blocks,))))
     return path
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_a_kill_at_every_write(
-    name: str, fresh: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, fresh: Path, in_ram: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     request, conditions = OPERATIONS[name]
     operation = Operation(request=request, conditions=conditions)
-    machine, folder = tmp_path / "m.machine", tmp_path / "journal"
+    machine, folder = in_ram / "m.machine", in_ram / "journal"
     before = look(fresh)
     shutil.copy(fresh, machine)
     ending = conductor(machine, folder).begin(operation)
@@ -150,10 +151,10 @@ def story_begun(journals: Journals) -> bool:
 
 
 def test_a_kill_at_every_write_of_undoing(
-    fresh: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    fresh: Path, in_ram: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Undoing is an operation as any other: resumed, it ends where it should."""
-    machine, folder, done = tmp_path / "m.machine", tmp_path / "journal", tmp_path / "done"
+    machine, folder, done = in_ram / "m.machine", in_ram / "journal", in_ram / "done"
     before = look(fresh)
     shutil.copy(fresh, done)
     conductor(done, folder).begin(Operation(request=Remove(device="dimm0")))
@@ -181,9 +182,9 @@ def test_a_kill_at_every_write_of_undoing(
 
 
 def test_a_kill_at_every_write_of_applying(
-    fresh: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    fresh: Path, in_ram: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    machine, folder = tmp_path / "m.machine", tmp_path / "journal"
+    machine, folder = in_ram / "m.machine", in_ram / "journal"
     before = look(fresh)
     shutil.copy(fresh, machine)
     request = Offline(targets=(Blocks(blocks=MOVABLE),))
@@ -206,10 +207,10 @@ def test_a_kill_at_every_write_of_applying(
 
 
 def test_a_kill_at_every_write_of_resuming(
-    fresh: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    fresh: Path, in_ram: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Killed once, then killed again while it is gone on with, at every write of that."""
-    machine, folder = tmp_path / "m.machine", tmp_path / "journal"
+    machine, folder = in_ram / "m.machine", in_ram / "journal"
     operation = Operation(request=Remove(device="dimm0"))
     shutil.copy(fresh, machine)
     conductor(machine, folder).begin(operation)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from kills import Killer, in_a_child, tell
+from kills import Killer, in_a_child, in_ram, tell
 from memhp.core.errors import JournalError
 from memhp.core.request import Conditions
 from memhp.core.words import Ending, OnlineType
@@ -20,6 +20,7 @@ from memhp.model.store import StateFile
 from memhp.operations.journal import Journals
 from two_guests import MIB, Pair
 
+__all__ = ["in_ram"]
 TEXT = """
 [[node]]
 memory = "8G"
@@ -105,9 +106,9 @@ class Moving:
 @pytest.mark.parametrize("how", ["resume", "undo"])
 @pytest.mark.parametrize("name", MOVES)
 def test_a_kill_at_every_write(
-    name: str, how: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, how: str, in_ram: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    moving = Moving(tmp_path, name)
+    moving = Moving(in_ram, name)
     points = 0
     for point in range(2000):
         if not moving.killed_at(point):
@@ -128,10 +129,10 @@ def test_a_kill_at_every_write(
 
 @pytest.mark.parametrize("restarted", ["web", "db"])
 def test_a_kill_and_then_a_guest_dies(
-    restarted: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    restarted: str, in_ram: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Nothing is gone on with; the guest that still runs becomes what it was."""
-    moving = Moving(tmp_path, "a DIMM, and a new one")
+    moving = Moving(in_ram, "a DIMM, and a new one")
     other = {"web": "db", "db": "web"}[restarted]
     points = 0
     for point in range(0, 2000, 3):

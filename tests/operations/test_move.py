@@ -1,6 +1,8 @@
 """Memory moves from one guest to another: all of it, a part, or none."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,7 +72,7 @@ def test_undo_makes_both_as_they_were(pair: Pair) -> None:
     assert pair.standing() == before
 
 
-def hold(device: str, *blocks: int) -> object:
+def hold(device: str, *blocks: int) -> Callable[[Kernel], None]:
     """Let something be held in blocks of a virtio-mem device, by their place in it."""
 
     def put(kernel: Kernel) -> None:
@@ -197,7 +199,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(("size_bytes", "more", "told"), REFUSED.values(), ids=REFUSED.keys())
 def test_what_cannot_be_planned(
-    pair: Pair, size_bytes: int, more: dict[str, int], told: str
+    pair: Pair, size_bytes: int, more: dict[str, Any], told: str
 ) -> None:
     before = pair.file.read_bytes()
     with pytest.raises(CannotPlan, match=told):

@@ -5,7 +5,7 @@ online, and a block has to go offline before it can change its zone): plan
 again from fresh snapshots until nothing is left to do.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from memhp.core.plan import Plan, Step, plan_over
@@ -56,22 +56,35 @@ def plan_restore(
 
 
 def is_restored(request: Request, before: Things, snapshots: Snapshots) -> bool:
-    """Whether everything is as it was, down to what the guest has of a virtio-mem device."""
+    """Whether everything is as it was, as far as can be told of what a guest decides.
+
+    Of a virtio-mem device the guest's driver gives what it wants: it has to have
+    as much as before, and as many blocks in zones of the kernel.
+    """
     if plan_restore(request, before, snapshots).steps:
         return False
     return all(
-        _as_plugged(thing, things_of(snapshots[machine]))
+        _as_plugged(things, thing, snapshots[machine])
         for machine, things in before.items()
         if machine in snapshots
         for thing in things
-        if isinstance(thing, Device) and thing.plugged_bytes == thing.requested_bytes
+        if isinstance(thing, Device) and thing.kind is DeviceKind.VIRTIO_MEM
     )
 
 
-def _as_plugged(was: Device, now: Mapping[str, Thing]) -> bool:
-    device = now.get(was.name)
-    return was.plugged_bytes is None or (
-        isinstance(device, Device) and device.plugged_bytes == was.plugged_bytes
+def _as_plugged(things: Iterable[Thing], was: Device, snapshot: Snapshot) -> bool:
+    now = things_of(snapshot).get(was.name)
+    settled = was.plugged_bytes == was.requested_bytes
+    if settled and not (isinstance(now, Device) and now.plugged_bytes == was.plugged_bytes):
+        return False
+    blocks = (thing for thing in things if isinstance(thing, MemoryBlock))
+    return _in_kernel_zones(blocks, was.name) == _in_kernel_zones(snapshot.blocks, was.name)
+
+
+def _in_kernel_zones(blocks: Iterable[MemoryBlock], device: str) -> int:
+    return sum(
+        block.device == device and block.zone is not None and block.zone.holds_kernel_memory
+        for block in blocks
     )
 
 
