@@ -114,6 +114,9 @@ def test_what_one_device_refuses_another_gives(pair: Pair) -> None:
     assert pair.sizes("db") == {"virtio-mem0": 1024}
     assert pair.sizes("web")["dimm1"] == 256
     assert all(b.state is BlockState.ONLINE for b in pair.look("web").blocks)
+    steps = [step for step, _ in pair.outcomes()]
+    assert steps.index("web: resize virtio-mem0 to 768M") < steps.index("web: remove dimm0")
+    assert steps[-2:] == ["db: resize virtio-mem0 to 1G", "web: resize virtio-mem0 to 1G"]
 
 
 def test_all_or_nothing_makes_the_giver_whole_again(pair: Pair) -> None:
@@ -169,6 +172,7 @@ def test_a_taker_that_plugs_a_part(pair: Pair) -> None:
     web, db = pair.sizes("web"), pair.sizes("db")
     assert db["virtio-mem0"] == 512 + 1024
     assert sum(web.values()) == 1792 - 1024
+    assert all(d.requested_bytes == d.plugged_bytes for d in pair.look("db").devices)
     assert all(b.state is BlockState.ONLINE for b in pair.look("web").blocks)
 
 
