@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from memhp.machines.lab.guest import Guest
+from memhp.machines.lab.hear_uevents import heard_uevents, listen_to_uevents
 from memhp.machines.lab.kernels import LabKernel, find_kernel
 from memhp.machines.lab.monitor import Monitor, monitor_of
 from memhp.machines.lab.observe_guest import MEMORY, observe_guest, read_resource
@@ -46,6 +47,7 @@ def record(scenario: Scenario, guest: Guest, tell: Tell = lambda _what: None) ->
         guest.up(scenario.guest)
         with guest.shell() as shell, monitor_of(guest) as monitor:
             recorder = _Recorder(shell, monitor)
+            listen_to_uevents(shell)
             document = {
                 "format": FORMAT,
                 "name": scenario.name,
@@ -105,8 +107,11 @@ class _Recorder:
             result = self._done(step)
             if result is None:
                 continue
-            observed = {} if step["op"] == "read" else {"observe": observe_guest(self._shell)}
-            yield step | result | observed
+            yield step | result | ({} if step["op"] == "read" else self._seen())
+
+    def _seen(self) -> Json:
+        uevents = heard_uevents(self._shell)
+        return {"uevents": uevents, "observe": observe_guest(self._shell)}
 
     def _done(self, step: Json) -> Json | None:
         match step["op"]:

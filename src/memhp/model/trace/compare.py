@@ -50,6 +50,8 @@ def _differences(
     pairs = zip(recorded["steps"], predicted["steps"], strict=True)
     for index, (was, said) in enumerate(pairs):
         yield from _results(index, was, said)
+        if "uevents" in was:
+            yield from _uevents(index, was["uevents"], said["uevents"])
         if "observe" in was:
             yield from _observation(index, was["observe"], said["observe"], early)
 
@@ -60,6 +62,12 @@ def _results(index: int, was: Json, said: Json) -> Iterator[Difference]:
             continue
         if key in said and key in was:
             yield from _of(index, key, was[key], said[key])
+
+
+def _uevents(index: int, was: list[list[str]], said: list[list[str]]) -> Iterator[Difference]:
+    """Which came, and in which order: the same ones in another order differ."""
+    if was != said:
+        yield Difference(step=index, what="uevents", recorded=was, modelled=said)
 
 
 def _observation(

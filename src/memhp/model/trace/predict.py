@@ -87,8 +87,10 @@ def _machine(kernel: Kernel, tree: Tree) -> Json:
 
 def _walk(kernel: Kernel, recording: Recording) -> Iterator[Json]:
     for step in recording.steps:
+        sent = len(kernel.uevents)
         result = _carry_out(kernel, step)
         if not isinstance(step, Read):
+            result["uevents"] = [[event.action, event.devpath] for event in kernel.uevents[sent:]]
             result["observe"] = observe(kernel)
         yield result
 
