@@ -26,6 +26,7 @@ _WRITE_SECONDS = 120.0
 _RESIZE_SECONDS = 30.0
 _STEADY_SECONDS = 3.0
 """A virtio-mem device that has not changed for so long is done."""
+_BLOCKS = f"cat {MEMORY}/memory*/state | uniq -c"
 _LOG = "dmesg | grep -E 'e820|SRAT|RAMDISK|table found in initrd'"
 _E820 = re.compile(r"BIOS-e820: \[mem (0x[0-9a-f]+)-(0x[0-9a-f]+)\] (.*)")
 _AFFINITY = re.compile(r"SRAT: Node (\d+) PXM \d+ \[mem (0x[0-9a-f]+)-(0x[0-9a-f]+)\]( hotplug)?")
@@ -158,9 +159,19 @@ class _Recorder:
             now = self._monitor.plugged_size(device)
             if now != plugged or steady_until is None:
                 plugged, steady_until = now, time.monotonic() + _STEADY_SECONDS
-        # The last blocks are brought online after the device has them.
-        self._shell.run("sleep 0.5")
+        self._wait_for_blocks()
         return {"plugged": self._monitor.plugged_size(device)}
+
+    def _wait_for_blocks(self) -> None:
+        """Wait until blocks stay as they are.
+
+        The last are brought online after the device has their memory, and one
+        that goes offline may take its time.
+        """
+        end = time.monotonic() + _RESIZE_SECONDS
+        last, now = "", self.text(_BLOCKS)
+        while (now != last or "going-offline" in now) and time.monotonic() < end:
+            last, now = now, self.text(f"sleep 0.5; {_BLOCKS}")
 
     def _names(self, folder: str) -> list[str]:
         return sorted(name for name in self.lines(f"ls -1 {folder}") if name != "power")
