@@ -55,6 +55,11 @@ class Mounted:
     ) -> None:
         self.close()
 
+    def leave(self) -> None:
+        """Let a lasting server go on without this process, which then knows it no more."""
+        self._starter.close()
+        self._server.returncode = 0
+
     def wait(self) -> int:
         """Wait until the server has ended; returns its exit code."""
         return self._server.wait()
