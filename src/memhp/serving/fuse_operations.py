@@ -46,7 +46,7 @@ class FuseOperations:
         fuse: ModuleType,
         files: ServedFiles,
         owner: tuple[int, int],
-        begin: Callable[[], None],
+        begin: Callable[[Any], None],
         end: Callable[[], None],
     ) -> None:
         self._files = files
@@ -56,9 +56,9 @@ class FuseOperations:
         self._end = end
         self._same: dict[str, Any] = {"st_uid": owner[0], "st_gid": owner[1], "st_nlink": 1}
 
-    def init(self, _path: str) -> None:
+    def init_with_config(self, _connection: object, config: Any) -> None:
         """The kernel has been told, and asks from now on."""
-        self._begin()
+        self._begin(config)
 
     def destroy(self, _path: str) -> None:
         """The kernel asks nothing more, and what libfuse holds is about to be freed."""

@@ -19,6 +19,7 @@ from memhp.model.uevents import Uevent
 from memhp.serving.find_source import Source, open_source
 from memhp.serving.fuse_library import check_device, load_fuse
 from memhp.serving.fuse_operations import FuseOperations
+from memhp.serving.parallel_writes import allow_parallel_writes
 from memhp.serving.served_files import ServedFiles
 from memhp.serving.served_kernel import ServedKernel
 from memhp.serving.uevent_socket import UeventSocket
@@ -95,15 +96,17 @@ class _Mount:
         self._until = until
         self._main = threading.get_ident()
         self._session: Any = None
+        self._kept: object = None
         self._session_lock = threading.Lock()
         self._ending = threading.Lock()
 
     def run(self, files: ServedFiles, address: str, ready: Callable[[], None]) -> None:
         """Mount and answer; returns once it is unmounted. Raises ``MachineError``."""
 
-        def begun() -> None:
+        def begun(config: Any) -> None:
             session = self._fuse._libfuse.fuse_get_context().contents.fuse  # noqa: SLF001
             self._session = ctypes.c_void_p(session)
+            self._kept = allow_parallel_writes(self._fuse, self._session, config)
             for wait in (self._await_signal, self._until):
                 threading.Thread(target=self._end_after, args=(wait,), daemon=True).start()
             ready()
