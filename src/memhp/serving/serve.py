@@ -30,7 +30,8 @@ ENDS: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 _WAKES: Final = signal.SIGUSR1
 _MOST_THREADS: Final = 10_000
 """Each writer that waits holds a thread of libfuse; ten, as it has them, would be too few."""
-_IDLE_THREADS: Final = 10
+_IDLE_THREADS: Final = 3
+"""Who is woken for a request takes Python's lock over from another: few do that faster."""
 _NONCE_BYTES: Final = 16
 
 
