@@ -7,6 +7,8 @@ from memhp.core.errors import MachineError
 MEMORY = "sys/devices/system/memory"
 NODES = "sys/devices/system/node"
 _MOST_BYTES = 1 << 26
+_HOW = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+"""A saved tree may hold a FIFO, for whose writer nobody should wait."""
 
 
 class Root:
@@ -43,7 +45,7 @@ class Root:
     def read_if_there(self, relative: str) -> bytes | None:
         """Read a file; ``None`` where there is none. Raises ``MachineError``."""
         try:
-            handle = os.open(self.path(relative), os.O_RDONLY | os.O_CLOEXEC)
+            handle = os.open(self.path(relative), _HOW)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError) as err:
