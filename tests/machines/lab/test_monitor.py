@@ -1,14 +1,20 @@
 """QEMU's monitor, and what it never says: contact is lost, whatever came instead of an answer."""
 
-from collections.abc import Callable
-from typing import Any
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from memhp.core.errors import ContactLost
 from memhp.core.outcome import Done, Refused, Unanswered
 from memhp.core.plan import AddDevice, RemoveDevice
-from memhp.machines.lab.monitor import Answer, Monitor
+from memhp.machines.lab.guest import Guest
+from memhp.machines.lab.monitor import Answer, Monitor, monitor_of
 
 DIMM = {"id": "d0", "addr": 1 << 32, "size": 1 << 27, "node": 0}
 TAKEN = {"event": "ACPI_DEVICE_OST", "data": {"info": {"source": 1, "status": 0}}}
@@ -116,3 +122,72 @@ WRONG: dict[str, tuple[Callable[[Monitor], object], Monitor]] = {
 def test_what_qemu_never_says(ask: Callable[[Monitor], object], talk: Monitor) -> None:
     with pytest.raises(ContactLost, match="'lab:g' has a monitor that is not QEMU's: it says no"):
         ask(talk)
+
+
+class Wired:
+    """A guest that is nothing but its monitor's socket."""
+
+    name = "g"
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def monitor_path(self) -> str:
+        return str(self._path)
+
+
+@contextmanager
+def speaking(path: Path, *lines: bytes) -> Iterator[Guest]:
+    """A monitor that greets with the first line and answers each command with the next."""
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen(1)
+
+        def speak() -> None:
+            with suppress(OSError), listening.accept()[0] as line:
+                for text in lines:
+                    line.sendall(text + b"\n")
+                    line.recv(1 << 16)
+
+        peer = threading.Thread(target=speak)
+        peer.start()
+        yield cast(Guest, Wired(path))
+        peer.join()
+
+
+GREETING = (
+    b'{"QMP": {"version": {"qemu": {"major": 7, "minor": 2, "micro": 0}}, "capabilities": []}}'
+)
+DONE = b'{"return": {}}'
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (b"",),
+        (b"\xff\xfe",),
+        (b"[" * 100_000,),
+        (b"9" * 5000,),
+        (b"{}",),
+        (GREETING, b"\xff"),
+        (GREETING, b"9" * 5000),
+        (GREETING, DONE, b"\xff"),
+        (GREETING, DONE, b"9" * 5000),
+        (GREETING, DONE, b"[]"),
+        (GREETING, DONE, b'{"return": 7}'),
+    ],
+    ids=lambda lines: b" ".join(lines)[-12:].decode("latin-1"),
+)
+def test_a_line_that_is_not_qemus(lines: tuple[bytes, ...], tmp_path: Path) -> None:
+    with (
+        speaking(tmp_path / "qmp", *lines) as guest,
+        pytest.raises(ContactLost, match="'lab:g'"),
+        monitor_of(guest) as talk,
+    ):
+        talk.dimms()
+
+
+def test_a_line_that_is_qemus(tmp_path: Path) -> None:
+    told = b'{"return": [{"type": "dimm", "data": ' + json.dumps(DIMM).encode() + b"}]}"
+    with speaking(tmp_path / "qmp", GREETING, DONE, told) as guest, monitor_of(guest) as talk:
+        assert talk.dimms() == {1 << 32: "d0"}

@@ -25,6 +25,8 @@ _FIELDS: Final[Mapping[str, Mapping[str, type]]] = {
     "virtio-mem": {"id": str, "memaddr": int, "max-size": int, "node": int, "block-size": int},
 }
 """What is asked of each device that QEMU tells of (``MemoryDeviceInfo``)."""
+_LIBRARY_FAULTS: Final = (AssertionError, ValueError, RecursionError)
+"""What the library lets out for bytes that are no JSON, and where QEMU goes while it greets."""
 T = TypeVar("T")
 _MEANINGS = {0x82: "the guest refuses: the device is in use"}
 
@@ -199,22 +201,21 @@ def monitor_of(guest: Guest) -> Iterator[Monitor]:
     try:
         _connect(protocol)
         yield Monitor(protocol, f"lab:{guest.name}")
-    except (QMPError, OSError, TimeoutError, EOFError, UnicodeDecodeError) as err:
+    except (QMPError, OSError, TimeoutError, EOFError) as err:
         why = str(err) or "it was closed"
         raise ContactLost(machine=f"lab:{guest.name}", problem=f"lost its monitor ({why})") from err
     finally:
         # Closing tells once more what has gone wrong with the line.
-        with suppress(QMPError, OSError, EOFError):
+        with suppress(QMPError, OSError, EOFError, *_LIBRARY_FAULTS):
             protocol.close()
 
 
 def _connect(protocol: Any) -> None:
-    """Connect; raises what the library raises, and ``EOFError`` where the line is closed."""
+    """Connect; raises what the library raises on purpose, ``EOFError`` for the rest."""
     try:
         protocol.connect()
-    except AssertionError as err:
-        # What the library thinks impossible happens when QEMU goes while it greets.
-        raise EOFError("it was closed at once") from err
+    except _LIBRARY_FAULTS as err:
+        raise EOFError("it does not greet as QEMU does") from err
 
 
 def named_as_qemu_does(devices: tuple[Device, ...], names: Mapping[int, str]) -> tuple[Device, ...]:
