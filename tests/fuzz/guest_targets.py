@@ -82,7 +82,7 @@ class Shell:
     def run(self, _command: str, _seconds: float = 60) -> tuple[int, str]:
         answer = self._answers[self._next % len(self._answers)]
         self._next += 1
-        return (0, answer) if isinstance(answer, str) else (1, json.dumps(answer))
+        return (0, answer) if isinstance(answer, str) else (1, "")
 
 
 class ShellOnly:
@@ -273,15 +273,13 @@ def _archives() -> list[bytes]:
 
 
 class Peer(threading.Thread):
-    """The other end of a Unix socket: greets, and answers each line as it is told to."""
+    """The other end of a Unix socket: greets, and answers each line as it is told to, until the last."""
 
     def __init__(
         self,
         path: Path,
-        answer: Callable[[bytes], bytes | None],
-        *,
+        answer: Callable[[bytes], tuple[bytes, bool]],
         greeting: bytes = b"",
-        once: bool = False,
     ) -> None:
         super().__init__(daemon=True)
         path.unlink(missing_ok=True)
@@ -290,16 +288,15 @@ class Peer(threading.Thread):
         self._socket.listen(1)
         self._answer = answer
         self._greeting = greeting
-        self._once = once
         self.start()
 
     def run(self) -> None:
         with suppress(OSError), self._socket.accept()[0] as line:
             line.sendall(self._greeting)
             while data := line.recv(1 << 16):
-                said = self._answer(data)
-                line.sendall(said or b"")
-                if said is None or self._once:
+                said, last = self._answer(data)
+                line.sendall(said)
+                if last:
                     # Nobody waits for more from one who has said everything.
                     line.shutdown(socket.SHUT_WR)
 
@@ -320,7 +317,7 @@ def _serial(folder: Path) -> Attempt:
         return data.replace(b"TAG", found[1] + found[2] if found else b"")
 
     def attempt(data: bytes) -> None:
-        peer = Peer(path, lambda line: said(line, data), once=True)
+        peer = Peer(path, lambda line: (said(line, data), True))
         try:
             with SerialShell(path, "lab:g") as shell:
                 shell.run("true", 5)
@@ -336,12 +333,18 @@ def _wire(folder: Path) -> Attempt:
 
     def attempt(data: bytes) -> None:
         greeting, _, rest = data.partition(b"\n")
-        answers = iter([answer.replace(b"\r", b"\n") + b"\n" for answer in rest.split(b"\n")])
-        peer = Peer(path, lambda _line: next(answers, None), greeting=greeting + b"\n")
+        answers = [answer.replace(b"\r", b"\n") + b"\n" for answer in rest.split(b"\n")]
+        peer = Peer(
+            path,
+            lambda _line: (answers.pop(0) if answers else b"", not answers),
+            greeting=greeting + b"\n",
+        )
         try:
             with monitor_of(cast(Guest, ShellOnly("", path))) as monitor:
+                # No event is waited for: the library lets nobody know that none will come.
                 monitor.dimms()
-                monitor.unplug("d0")
+                monitor.request_size("v0", 1 << 28)
+                monitor.plugged_size("v0")
         finally:
             peer.end()
 
@@ -355,8 +358,9 @@ def _wires() -> Iterator[bytes]:
     deleted = json.dumps({"event": "DEVICE_DELETED", "data": {"device": "d0"}} | _TIME)
     refused = json.dumps({"error": {"class": "GenericError", "desc": "no d0"}})
     # Two lines where one is awaited come together, as an event does right behind an answer.
-    yield "\n".join((greeting, done, devices, f"{done}\r{deleted}", done)).encode()
-    yield f"{greeting}\n{done}\n{devices}\n{refused}".encode()
+    size = json.dumps({"return": 1 << 28})
+    yield "\n".join((greeting, done, devices, f"{deleted}\r{done}", size)).encode()
+    yield "\n".join((greeting, done, devices, refused, size)).encode()
 
 
 TARGETS = (
@@ -374,7 +378,7 @@ TARGETS = (
         prepare=_wire,
         seeds=lambda: list(_wires()),
         shape=TEXT,
-        inputs=100,
+        inputs=40,
         seconds=20,
         # Each thread, and each arena of its heap, takes address space.
         memory_bytes=1 << 30,
