@@ -273,7 +273,7 @@ def _archives() -> list[bytes]:
 
 
 class Peer(threading.Thread):
-    """The other end of a Unix socket: greets, and answers each line as it is told to, until the last."""
+    """The other end of a Unix socket: greets, and answers each line until the last."""
 
     def __init__(
         self,
@@ -360,7 +360,7 @@ def _wires() -> Iterator[bytes]:
     # Two lines where one is awaited come together, as an event does right behind an answer.
     size = json.dumps({"return": 1 << 28})
     yield "\n".join((greeting, done, devices, f"{deleted}\r{done}", size)).encode()
-    yield "\n".join((greeting, done, devices, refused, size)).encode()
+    yield f"{greeting}\n{done}\n{devices}\n{refused}\n{size}".encode()
 
 
 TARGETS = (

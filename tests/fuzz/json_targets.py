@@ -262,6 +262,8 @@ TARGETS = (
         shape=JSON,
         inputs=400,
         invent=any_json,
+        # What explains a refusal is looked for among many sets of blocks.
+        seconds=30,
     ),
     Target(
         name="recordings, stripped",

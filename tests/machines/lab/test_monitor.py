@@ -174,6 +174,7 @@ DONE = b'{"return": {}}'
         (GREETING, DONE, b"\xff"),
         (GREETING, DONE, b"9" * 5000),
         (GREETING, DONE, b"[]"),
+        (GREETING, DONE, b'{"id": [{}]}'),
         (GREETING, DONE, b'{"return": 7}'),
     ],
     ids=lambda lines: b" ".join(lines)[-12:].decode("latin-1"),

@@ -121,6 +121,19 @@ def test_a_recording_has_no_need_of_a_name_or_steps() -> None:
     assert (stripped["name"], stripped["steps"]) == ("recording", [])
 
 
+def test_a_refusal_without_an_explanation_ends() -> None:
+    """Of many blocks there are more sets than anybody can try."""
+    device = {"device": "large", "start": 1 << 34, "size": 1 << 32, "node": 0}
+    steps = [
+        {"op": "write", "path": "auto_online_blocks", "value": "online_kernel"},
+        {"op": "add", **device},
+        {"op": "remove", "device": "large", "removed": False, "online_blocks": [[0, 9]]},
+        {"op": "write", "path": "hard_offline_page", "value": "x", "errno": "EBUSY"},
+    ]
+    predicted = predict(parse_recording(WHOLE | {"steps": steps}, "file")).document["steps"]
+    assert [step.get("removed", step.get("errno")) for step in predicted[2:]] == [True, "EINVAL"]
+
+
 def test_a_refused_removal_may_name_its_blocks_in_any_form() -> None:
     step = {"op": "remove", "device": "x", "removed": False}
     runs = {"online_blocks": [0, 1, 2], "online": [[0, 2]], "blocks": [{"first": 0, "last": 2}]}

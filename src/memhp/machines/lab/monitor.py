@@ -25,8 +25,10 @@ _FIELDS: Final[Mapping[str, Mapping[str, type]]] = {
     "virtio-mem": {"id": str, "memaddr": int, "max-size": int, "node": int, "block-size": int},
 }
 """What is asked of each device that QEMU tells of (``MemoryDeviceInfo``)."""
-_LIBRARY_FAULTS: Final = (AssertionError, ValueError, RecursionError)
-"""What the library lets out for bytes that are no JSON, and where QEMU goes while it greets."""
+_LIBRARY_FAULTS: Final = (
+    *(AssertionError, ValueError, TypeError, KeyError, AttributeError, RecursionError),
+)
+"""What the library lets out for what is no JSON or no message, and where QEMU goes at once."""
 T = TypeVar("T")
 _MEANINGS = {0x82: "the guest refuses: the device is in use"}
 

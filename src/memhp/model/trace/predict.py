@@ -117,7 +117,7 @@ def _check_device(kernel: Kernel, step: RecordedStep, index: int, name: str) -> 
         case Resize(device=device, kept_bytes=kept):
             found = kernel.virtio_mem.get(device)
             wrong = "is not there" if found is None else None
-            if found is not None and kept > found.range.size_bytes:
+            if found is not None and kept > found.region.size_bytes:
                 wrong = "keeps more than it has"
         case _:
             return
