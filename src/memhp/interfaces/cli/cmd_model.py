@@ -22,7 +22,7 @@ from memhp.core.words import ExitCode
 from memhp.interfaces.cli.colour import paint_for_stdout
 from memhp.interfaces.cli.model_mount import add_mount, mount, umount
 from memhp.interfaces.cli.options import add_json_option, add_machine_option, machine_of
-from memhp.interfaces.cli.show import print_json
+from memhp.interfaces.cli.show import print_json, printable
 from memhp.interfaces.cli.show_machine import show_machine
 from memhp.machines.model import ModelMachine
 from memhp.model.profile import PROFILES
@@ -129,8 +129,7 @@ def _tree(args: Namespace) -> ExitCode:
         else:
             _print_entry(machine, args.path)
     except KernelRefusal as refusal:
-        sentence = f"memhp: {args.path}: {refusal}"
-        print("".join(c if c.isprintable() else repr(c)[1:-1] for c in sentence), file=sys.stderr)
+        print(printable(f"memhp: {args.path}: {refusal}"), file=sys.stderr)
         return ExitCode.REFUSED
     return ExitCode.DONE
 

@@ -29,7 +29,9 @@ _STEADY_SECONDS = 3.0
 _BLOCKS = f"cat {MEMORY}/memory*/state | uniq -c"
 _LOG = "dmesg | grep -E 'e820|SRAT|RAMDISK|table found in initrd'"
 _E820 = re.compile(r"BIOS-e820: \[mem (0x[0-9a-f]+)-(0x[0-9a-f]+)\] (.*)")
-_AFFINITY = re.compile(r"SRAT: Node (\d+) PXM \d+ \[mem (0x[0-9a-f]+)-(0x[0-9a-f]+)\]( hotplug)?")
+_AFFINITY = re.compile(
+    r"SRAT: Node ([0-9]{1,4}) PXM [0-9]+ \[mem (0x[0-9a-f]+)-(0x[0-9a-f]+)\]( hotplug)?"
+)
 _RAMDISK = re.compile(r"RAMDISK: \[mem (0x[0-9a-f]+)-(0x[0-9a-f]+)\]")
 _ONLINE_TYPES = {"OFFLINE": "offline", "ONLINE_AUTO": "online"} | {
     "ONLINE_KERNEL": "online_kernel",
@@ -78,6 +80,13 @@ class _Recorder:
     def lines(self, command: str) -> list[str]:
         return [line for line in self.text(command).split("\n") if line]
 
+    def _hexadecimal(self, command: str) -> int:
+        text = self.text(command)
+        try:
+            return int(text, 16)
+        except ValueError as err:
+            raise self._shell.garbled("the size of its blocks", err) from err
+
     def machine(self, scenario: Scenario, kernel: LabKernel) -> Json:
         """The inputs, and what the kernel chose of its own."""
         log = self.text(_LOG)
@@ -94,7 +103,7 @@ class _Recorder:
             "cpu_nodes": [0],
             "boot_devices": [_dimm(data) for data in self._monitor.memory_devices("dimm")],
             "virtio_mem": [_virtio(data) for data in self._monitor.memory_devices("virtio-mem")],
-            "block_size": int(self.text(f"cat {MEMORY}/block_size_bytes"), 16),
+            "block_size": self._hexadecimal(f"cat {MEMORY}/block_size_bytes"),
             "parameters": self._parameters(),
             "memory_files": files,
             "block_files": self._names(f"{MEMORY}/memory1"),
@@ -140,12 +149,7 @@ class _Recorder:
         answer = self._monitor.plug(step["device"], step["size"], step["node"], step.get("start"))
         if answer.error is not None:
             return None
-        [start] = [
-            data["addr"]
-            for data in self._monitor.memory_devices("dimm")
-            if data["id"] == step["device"]
-        ]
-        return {"start": start, "ost": answer.status}
+        return {"start": self._monitor.address_of(step["device"]), "ost": answer.status}
 
     def _resize(self, step: Json) -> Json | None:
         """Ask, and wait until the guest has done it or does nothing more."""

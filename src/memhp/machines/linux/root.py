@@ -11,6 +11,8 @@ if TYPE_CHECKING:  # looking at this host does without it
 MEMORY = "sys/devices/system/memory"
 NODES = "sys/devices/system/node"
 _MOST_BYTES = 1 << 26
+_HOW = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+"""A saved tree may hold a FIFO, for whose writer nobody should wait."""
 
 
 class Root:
@@ -54,7 +56,7 @@ class Root:
     def read_if_there(self, relative: str) -> bytes | None:
         """Read a file; ``None`` where there is none. Raises ``MachineError``."""
         try:
-            handle = os.open(self.path(relative), os.O_RDONLY | os.O_CLOEXEC)
+            handle = os.open(self.path(relative), _HOW)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError) as err:

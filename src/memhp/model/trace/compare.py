@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from memhp.model.trace.check_recording import check_compared
 from memhp.model.trace.predict import Prediction
 
 _MACHINE = ("block_size", "parameters", "memory_files", "block_files")
@@ -34,7 +35,11 @@ class Difference:
 
 
 def compare(recorded: Json, prediction: Prediction) -> list[Difference]:
-    """List every difference in what is compared, in order."""
+    """List every difference in what is compared, in order; raises ``RecordingError``.
+
+    The prediction has to be that of the same recording.
+    """
+    check_compared(recorded, str(recorded.get("name", "recording")))
     return list(_differences(recorded, prediction.document, prediction.boot_memory_zones))
 
 
@@ -47,7 +52,7 @@ def _differences(
                 None, f"machine.{key}", recorded["machine"][key], predicted["machine"][key]
             )
     yield from _observation(None, recorded["boot"], predicted["boot"], early)
-    pairs = zip(recorded["steps"], predicted["steps"], strict=True)
+    pairs = zip(recorded.get("steps", []), predicted["steps"], strict=True)
     for index, (was, said) in enumerate(pairs):
         yield from _results(index, was, said)
         if "uevents" in was:
