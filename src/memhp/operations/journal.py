@@ -14,7 +14,7 @@ from typing import Self
 
 from memhp.core.errors import JournalError
 from memhp.core.events import Event, OperationEnded, StepEnded, StepStarted
-from memhp.core.values_json import ValueFormatError, from_json, to_json
+from memhp.core.values_json import ValueFormatError, from_json, parse_json, to_json
 from memhp.core.words import Ending, ExitCode
 from memhp.operations.journal_records import (
     VERSION,
@@ -169,7 +169,7 @@ class Journal:
 
 def _check_version(name: str, data: bytes) -> None:
     """Raise ``JournalError`` for a journal of another version of memhp."""
-    first = json.loads(data.partition(b"\n")[0] or b"null")
+    first = parse_json(data.partition(b"\n")[0] or b"null")
     version = first.get("version", VERSION) if isinstance(first, dict) else VERSION
     if version != VERSION:
         raise JournalError(
@@ -180,7 +180,7 @@ def _check_version(name: str, data: bytes) -> None:
 
 
 def _record(line: bytes) -> Record:
-    record: Record = from_json(Record, json.loads(line))
+    record: Record = from_json(Record, parse_json(line))
     return record
 
 

@@ -4,6 +4,7 @@ Source: ``drivers/base/memory.c``.
 """
 
 import errno
+import re
 from collections.abc import Iterable
 
 from memhp.core.command_line import parse_bool
@@ -18,6 +19,8 @@ from memhp.model.steps import KernelRefusal, Steps
 from memhp.model.tree.entries import Directory, Entry, File, Link, at_once, text, word
 from memhp.model.virtio_mem import work_off
 from memhp.model.zone_choice import valid_zones
+
+_BLOCK = re.compile(r"memory(0|[1-9][0-9]{0,8})")
 
 
 def memory_directory(kernel: Kernel) -> Directory:
@@ -42,10 +45,8 @@ def memory_directory(kernel: Kernel) -> Directory:
 
 def block_number(name: str) -> int | None:
     """The N of ``memoryN``, spelled as the kernel spells it."""
-    digits = name.removeprefix("memory")
-    if digits == name or not digits.isdecimal() or (digits[0] == "0" and digits != "0"):
-        return None
-    return int(digits)
+    match = _BLOCK.fullmatch(name)
+    return None if match is None else int(match[1])
 
 
 def _root_files(kernel: Kernel) -> dict[str, Entry]:
