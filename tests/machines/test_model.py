@@ -377,3 +377,17 @@ def test_pinned_pages_end_a_step_as_a_deadline_would() -> None:
     )
     assert machine.snapshot() == before
     assert machine.census([BlockId(34)])[BlockId(34)].pages[PageKind.UNMOVABLE] == 1
+
+
+def test_a_new_dimm_goes_where_it_is_wanted(machine: Machine) -> None:
+    """As one that replaces another does; where something is already, it does not."""
+    chosen = apply(machine, AddDevice(device="n", size_bytes=GIB // 4))
+    assert isinstance(chosen, Done)
+    behind = int(chosen.note.removeprefix("at ").partition("-")[0], 16) + GIB // 2
+    there = AddDevice(device="m", size_bytes=GIB // 4, address=behind)
+    assert apply(machine, there) == Done(note=f"at {behind:#x}-{behind + GIB // 4 - 1:#x}")
+    again = AddDevice(device="o", size_bytes=GIB // 4, address=behind)
+    refused = apply(machine, again)
+    assert isinstance(refused, Refused)
+    assert "is taken" in refused.reason
+    assert [d.name for d in machine.snapshot().devices if d.name in "nmo"] == ["n", "m"]

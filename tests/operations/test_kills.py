@@ -13,8 +13,18 @@ from typing import Any
 import pytest
 
 from kills import Killer, in_a_child, in_ram, tell
-from memhp.core.geometry import BlockId
-from memhp.core.request import Add, Conditions, Evacuate, Offline, Online, Remove, Replace, Request
+from memhp.core.geometry import BlockId, NodeId
+from memhp.core.request import (
+    Add,
+    Conditions,
+    Evacuate,
+    Offline,
+    Online,
+    Remove,
+    Replace,
+    Request,
+    Resize,
+)
 from memhp.core.snapshot import Snapshot
 from memhp.core.targets import Blocks, DeviceTarget
 from memhp.core.words import Ending, OnlineType
@@ -40,6 +50,9 @@ node = 1
 size = "256M"
 node = 1
 waiting = true
+[[virtio_mem]]
+size = "512M"
+requested = "256M"
 [[failures.unmovable]]
 blocks = 18
 what = "a pinned page"
@@ -68,13 +81,28 @@ OPERATIONS: dict[str, tuple[Request, Conditions]] = {
     "add": (Add(device="dimm1"), Conditions()),
     "remove": (Remove(device="dimm0"), Conditions()),
     "replace": (Replace(device="dimm0"), Conditions()),
+    "replace, the new one first": (Replace(device="dimm0", add_first=True), Conditions()),
+    "add into a zone": (
+        Add(size_bytes=256 << 20, node=NodeId(1), zone=OnlineType.ONLINE_MOVABLE),
+        Conditions(),
+    ),
+    "grow": (
+        Resize(device="virtio-mem0", by_bytes=130 << 20, zone=OnlineType.ONLINE_MOVABLE),
+        Conditions(),
+    ),
+    "shrink": (Resize(device="virtio-mem0", by_bytes=-(130 << 20)), Conditions()),
 }
 
 
 def standing(snapshot: Snapshot) -> Any:
     """What an operation promises: states, zones, devices."""
     blocks = [(b.block, b.state.value, b.zone and b.zone.value) for b in snapshot.blocks]
-    return blocks, [(d.name, d.present, [str(r) for r in d.ranges]) for d in snapshot.devices]
+    devices = [
+        (d.name, d.requested_bytes, d.plugged_bytes, [str(r) for r in d.ranges])
+        for d in snapshot.devices
+        if d.present
+    ]
+    return blocks, devices
 
 
 def look(machine: Path) -> Any:

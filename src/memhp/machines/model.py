@@ -315,7 +315,8 @@ def _added(kernel: Kernel, step: Step, action: AddDevice, tell: Tell) -> Outcome
 
 def _slot(kernel: Kernel, action: AddDevice) -> DimmSlot:
     if action.size_bytes is not None:
-        return new_dimm(kernel, action.device, action.size_bytes, action.node or NodeId(0))
+        node = action.node or NodeId(0)
+        return new_dimm(kernel, action.device, action.size_bytes, node, action.address)
     slot = kernel.slots[action.device]
     give_address(kernel, slot)
     return slot
