@@ -381,13 +381,12 @@ def test_pinned_pages_end_a_step_as_a_deadline_would() -> None:
 
 def test_a_new_dimm_goes_where_it_is_wanted(machine: Machine) -> None:
     """As one that replaces another does; where something is already, it does not."""
-    chosen = apply(machine, AddDevice(device="n", size_bytes=GIB // 4))
-    assert isinstance(chosen, Done)
-    behind = int(chosen.note.removeprefix("at ").partition("-")[0], 16) + GIB // 2
-    there = AddDevice(device="m", size_bytes=GIB // 4, address=behind)
-    assert apply(machine, there) == Done(note=f"at {behind:#x}-{behind + GIB // 4 - 1:#x}")
-    again = AddDevice(device="o", size_bytes=GIB // 4, address=behind)
-    refused = apply(machine, again)
-    assert isinstance(refused, Refused)
-    assert "is taken" in refused.reason
-    assert [d.name for d in machine.snapshot().devices if d.name in "nmo"] == ["n", "m"]
+    taken = next(d.ranges[0].start for d in machine.snapshot().devices if d.ranges)
+    for wrong in (taken, taken + GIB // 4, 0, 1 << 40):
+        new = AddDevice(device="n", size_bytes=GIB // 4, address=wrong)
+        refused = apply(machine, new)
+        assert isinstance(refused, Refused)
+        assert "is taken, or not for memory that comes later" in refused.reason
+    free = 0x1D0000000
+    added = apply(machine, AddDevice(device="n", size_bytes=GIB // 4, address=free))
+    assert added == Done(note=f"at {free:#x}-{free + GIB // 4 - 1:#x}")
