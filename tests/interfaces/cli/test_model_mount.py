@@ -172,6 +172,8 @@ def test_a_mount_that_a_dead_server_left_is_taken_away(
         os.close(each)
     assert is_mounted(folder)
     capsys.readouterr()
+    assert main(["model", "mount", "server", str(folder)]) == 2
+    assert "is a mount whose server is dead: unmount it with" in capsys.readouterr().err
     assert main(["model", "umount", str(folder)]) == 0
     assert "a machine whose server was dead" in capsys.readouterr().err
     assert not is_mounted(folder)
