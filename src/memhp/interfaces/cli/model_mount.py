@@ -108,7 +108,9 @@ def _stay(args: Namespace, mounted: "Mounted") -> ExitCode:
     Whoever is told that it is mounted may send one at once.
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+        # What was ignored from the start, as by nohup, stays so.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
     try:
         _say(args, mounted)
         return ExitCode.DONE if mounted.wait() == 0 else ExitCode.MACHINE
