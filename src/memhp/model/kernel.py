@@ -55,7 +55,8 @@ class Kernel:
     ``hosted`` counts, by block, the pages of the kernel itself, which make a
     block impossible to take offline (one in a kernel zone only while
     ``own_pages_block`` is set); ``unmovable`` names the blocks in which a description or a
-    recording says that something cannot move. ``poisoned`` holds page frames.
+    recording says that something cannot move, ``pinned`` those in which something looks
+    movable and never moves. ``poisoned`` holds page frames.
     """
 
     profile: Profile
@@ -78,6 +79,7 @@ class Kernel:
     hosted: RunMap[int] = field(default_factory=RunMap)
     own_pages_block: bool = True
     unmovable: dict[int, str] = field(default_factory=dict)
+    pinned: dict[int, str] = field(default_factory=dict)
     poisoned: set[int] = field(default_factory=set)
     poison_counter: int = 0
     notifier_errors: dict[str, int] = field(default_factory=dict)

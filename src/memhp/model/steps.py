@@ -25,8 +25,14 @@ class Pause(StrEnum):
     GOING_ONLINE = "notifiers hear MEM_GOING_ONLINE"
     GOING_OFFLINE = "notifiers hear MEM_GOING_OFFLINE"
     MIGRATING = "pages are being migrated"
+    PINNED = "pinned pages are tried again"
     BETWEEN_BLOCKS = "one block is done and the next comes"
 
+
+LOOKS_FOR_SIGNALS: Final = frozenset(
+    {Pause.LOCK, Pause.GOING_OFFLINE, Pause.MIGRATING, Pause.PINNED}
+)
+"""Where the kernel looks for a signal: ``lock_device_hotplug_sysfs()``, ``offline_pages()``."""
 
 Steps = Generator[Pause, None, T]
 
@@ -56,10 +62,15 @@ class KernelRefusal(OSError):
 
 
 def run(steps: Steps[T], at_stop: Callable[[Pause], None] = lambda _pause: None) -> T:
-    """Run a change to its end and tell of its stops; raises ``WouldBlock`` where it would wait."""
+    """Run a change to its end and tell of its stops.
+
+    It never waits: raises ``WouldBlock`` where a stepped change holds the lock,
+    and sends a signal where the kernel would try for ever.
+    """
+    pause: Pause | None = None
     while True:
         try:
-            pause = next(steps)
+            pause = next(steps) if pause is not Pause.PINNED else steps.throw(Signal())
         except StopIteration as stop:
             result: T = stop.value
             return result

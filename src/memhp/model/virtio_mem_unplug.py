@@ -3,7 +3,7 @@
 Source: ``virtio_mem_sbm_unplug_request()``, ``virtio_mem_bbm_unplug_request()``,
 ``offline_and_remove_memory()``.
 
-Model: a block that holds something unmovable gives back nothing, where the
+Model: a block that holds something unmovable or pinned gives back nothing, where the
 driver would still free its other sub-blocks.
 """
 
@@ -14,7 +14,7 @@ from memhp.model.blocks import Block
 from memhp.model.devices import VirtioMemDevice
 from memhp.model.hot_add import remove_memory
 from memhp.model.kernel import Kernel
-from memhp.model.offline import device_offline, what_cannot_move
+from memhp.model.offline import device_offline, holds_fast
 from memhp.model.online import arm, device_online
 from memhp.model.steps import KernelRefusal, Steps
 
@@ -69,7 +69,7 @@ def _rank(kernel: Kernel, device: VirtioMemDevice, number: int) -> int | None:
 def _free_parts(kernel: Kernel, device: VirtioMemDevice, number: int, most: int) -> int:
     """Free up to so many plugged sub-blocks of a block, the highest first."""
     block = kernel.blocks.get(number)
-    if block is None or what_cannot_move(kernel, number, block) is not None:
+    if block is None or holds_fast(kernel, number, block):
         return 0
     bits, count = device.plugged[number], 0
     while bits and count < most:
@@ -113,7 +113,7 @@ def _remove_big(kernel: Kernel, device: VirtioMemDevice, numbers: range) -> Step
     """Take every page of a big block, then offline and remove it, then unplug it."""
     for number in numbers:
         block = kernel.blocks.get(number)
-        if block is not None and what_cannot_move(kernel, number, block) is not None:
+        if block is not None and holds_fast(kernel, number, block):
             return False
     removed = yield from _offline_and_remove(kernel, numbers)
     if removed:

@@ -1,1 +1,1 @@
-"""The model served as files: mounted, and standing in for those of the host."""
+"""A model machine that is served: one live kernel, its files over FUSE, its uevents."""

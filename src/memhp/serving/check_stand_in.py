@@ -1,17 +1,14 @@
 """Looking, through the paths that a command will use, at what stands in for the host's files."""
 
-import json
 import os
 import stat
 from pathlib import Path
 
+from memhp.machines.linux.mounted_model import find_mounted_model
 from memhp.serving.kernel_calls import FileSystem, file_system_of
 from memhp.serving.mount_over import host_mounts
 from memhp.serving.mount_table import mount_number_of, mount_table
 from memhp.serving.stand_in_paths import READ_ONLY, Served
-
-NONCE_FILE = ".memhp"
-_MOST_BYTES = 1 << 16
 
 
 class NotStandingIn(Exception):
@@ -44,10 +41,9 @@ def check_stand_in(served: tuple[Served, ...], covered: tuple[str, ...], nonce: 
 def _check_folder(path: str, nonce: str) -> None:
     if file_system_of(path) != FileSystem.FUSE:
         raise NotStandingIn(f"does not lie at {path}: that is not on FUSE")
-    with Path(path, NONCE_FILE).open("rb") as file:
-        shown = json.loads(file.read(_MOST_BYTES))
-    if not isinstance(shown, dict) or shown.get("nonce") != nonce:
-        raise NotStandingIn(f"does not lie at {path}: another one does")
+    found = find_mounted_model(path)
+    if found is None or found.nonce != nonce:
+        raise NotStandingIn(f"does not lie at {path}: something else does")
 
 
 def _check_file(path: str, devices: set[int]) -> None:
