@@ -169,6 +169,8 @@ def _become(job: Job, failing: int) -> None:
         # The folder that was entered before may lie below what stands there now.
         os.chdir(job.folder)
         drop(DROPPED)
+        # udev takes no device that does not lie on sysfs itself, unless it is told to.
+        os.environ.setdefault("SYSTEMD_DEVICE_VERIFY_SYSFS", "0")
         for number in _DEFAULTED:
             signal.signal(number, signal.SIG_DFL)
         signal.set_wakeup_fd(-1)
