@@ -16,7 +16,7 @@ from memhp.model.steps import KernelRefusal
 from memhp.model.tree.entries import Directory, Entry, File, Link, no_such
 from memhp.model.tree.tree import Tree
 from memhp.model.uevents import Uevent
-from memhp.serving.handles import Handle, Handles
+from memhp.serving.open_files import OpenFile, OpenFiles
 from memhp.serving.served_kernel import Interrupted, ServedKernel
 
 _PAGE_BYTES: Final = 4096
@@ -45,7 +45,7 @@ class ServedFiles:
         self._note = File(read=lambda: note)
         self._note_bytes = len(note)
         self._owner = owner
-        self._handles = Handles()
+        self._handles = OpenFiles()
         self._entries: dict[str, Entry] = {}
         self._entries_of = -1
 
@@ -93,7 +93,7 @@ class ServedFiles:
         )
         if not (_opens_all(path) and user == self._owner):
             self.may(path, wanted, user)
-        return self._handles.add(Handle(path=path, file=entry))
+        return self._handles.add(OpenFile(path=path, file=entry))
 
     def read(self, number: int, size_bytes: int, offset: int) -> bytes:
         """Read from an open file; its content is made anew at offset 0.
@@ -129,7 +129,7 @@ class ServedFiles:
         if uevent.action == "remove":
             self._handles.lose(f"/sys{uevent.devpath}")
 
-    def _here(self, number: int) -> Handle:
+    def _here(self, number: int) -> OpenFile:
         handle = self._handles[number]
         if handle.gone:
             raise KernelRefusal(errno.ENODEV, f"{handle.path} is gone")
@@ -197,7 +197,7 @@ def _type_of(entry: Entry | None) -> int:
             return stat.S_IFREG
 
 
-def _content(handle: Handle) -> bytes:
+def _content(handle: OpenFile) -> bytes:
     if handle.file.read is None:
         raise KernelRefusal(errno.EIO, f"{handle.path} cannot be read")
     content = handle.file.read()

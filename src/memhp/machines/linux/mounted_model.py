@@ -6,7 +6,6 @@ system (``st_dev``) as ``fuse.memhp``, and the hidden file ``.memhp`` in it read
 back as what a server writes.
 """
 
-import ctypes
 import json
 import os
 from dataclasses import dataclass
@@ -69,6 +68,8 @@ def find_mounted_model(folder: str) -> MountedModel | None:
 
 def is_fuse(handle: int) -> bool:
     """Whether an open file lies on a FUSE file system (``fstatfs``)."""
+    import ctypes  # noqa: PLC0415 - looking at this host does without it
+
     found = (ctypes.c_long * _STATFS_WORDS)()
     libc = ctypes.CDLL(None, use_errno=True)
     return libc.fstatfs(handle, ctypes.byref(found)) == 0 and found[0] == FUSE_MAGIC

@@ -8,7 +8,7 @@ from memhp.model.tree.entries import File
 
 
 @dataclass(slots=True, kw_only=True)
-class Handle:
+class OpenFile:
     """An open file: its entry, and the content as it was last read from its start.
 
     ``gone`` once what it belongs to was removed; a new thing of the same name is
@@ -21,31 +21,31 @@ class Handle:
     gone: bool = False
 
 
-class Handles:
+class OpenFiles:
     """Open files by number; may be used from any thread."""
 
     def __init__(self) -> None:
-        self._handles: dict[int, Handle] = {}
+        self._files: dict[int, OpenFile] = {}
         self._numbers = count(1)
         self._lock = Lock()
 
-    def add(self, handle: Handle) -> int:
+    def add(self, handle: OpenFile) -> int:
         """Give an open file a number."""
         number = next(self._numbers)
         with self._lock:
-            self._handles[number] = handle
+            self._files[number] = handle
         return number
 
-    def __getitem__(self, number: int) -> Handle:
-        return self._handles[number]
+    def __getitem__(self, number: int) -> OpenFile:
+        return self._files[number]
 
     def drop(self, number: int) -> None:
         """Forget a file that was closed."""
         with self._lock:
-            self._handles.pop(number, None)
+            self._files.pop(number, None)
 
     def lose(self, folder: str) -> None:
         """Mark what is open below a folder that was removed."""
         with self._lock:
-            for handle in self._handles.values():
+            for handle in self._files.values():
                 handle.gone |= handle.path.startswith(f"{folder}/")
