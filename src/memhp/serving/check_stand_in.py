@@ -6,9 +6,9 @@ from pathlib import Path
 
 from memhp.machines.linux.mounted_model import find_mounted_model
 from memhp.serving.kernel_calls import FileSystem, file_system_of
-from memhp.serving.mount_over import host_mounts
-from memhp.serving.mount_table import mount_number_of, mount_table
-from memhp.serving.stand_in_paths import READ_ONLY, Served
+from memhp.serving.mount_over import HOST_KINDS, MACHINE
+from memhp.serving.mount_table import mount_table
+from memhp.serving.stand_in_paths import NEVER_THE_HOSTS, READ_ONLY, WRITABLE, Served
 
 
 class NotStandingIn(Exception):
@@ -22,6 +22,9 @@ def check_stand_in(served: tuple[Served, ...], covered: tuple[str, ...], nonce: 
     the same mount; what is covered holds nothing; what is left of sysfs,
     debugfs and the sysctls cannot be written.
     """
+    taken = {one.path for one in served}
+    if missing := [path for path in NEVER_THE_HOSTS if path not in taken]:
+        raise NotStandingIn(f"has no {missing[0]} to stand in for this host's")
     try:
         folders = [one.path for one in served if one.is_folder]
         for path in folders:
@@ -32,8 +35,10 @@ def check_stand_in(served: tuple[Served, ...], covered: tuple[str, ...], nonce: 
                 _check_file(one.path, devices)
         for path in covered:
             _check_covered(path)
-        for path in (*host_mounts(), *READ_ONLY):
-            _check_read_only(path)
+        for path in READ_ONLY:
+            if os.path.lexists(path) and not os.statvfs(path).f_flag & os.ST_RDONLY:
+                raise NotStandingIn(f"leaves {path} of this host open to be written")
+        _check_mounts()
     except (OSError, ValueError) as err:
         raise NotStandingIn(f"cannot be checked ({err})") from err
 
@@ -58,16 +63,22 @@ def _check_covered(path: str) -> None:
         empty = os.listdir(path) == []
     else:
         empty = Path(path).read_bytes() == b""
-    if not empty or file_system_of(path) in {FileSystem.SYSFS, FileSystem.PROC}:
+    is_kept = path in WRITABLE or bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    if not empty or not is_kept or file_system_of(path) in {FileSystem.SYSFS, FileSystem.PROC}:
         raise NotStandingIn(f"does not cover {path}, which is this host's")
 
 
-def _check_read_only(path: str) -> None:
-    """Whoever follows the path must not reach a mount of the host that can be written."""
-    if not os.path.lexists(path):
-        return
-    reached = mount_number_of(path)
-    for one in mount_table():
-        is_host = one.number == reached and one.kind in {"sysfs", "debugfs", "proc"}
-        if is_host and not one.is_read_only:
-            raise NotStandingIn(f"leaves {path} of this host open to be written")
+def _check_mounts() -> None:
+    """What is left of the host cannot be written, nor reached through other processes.
+
+    Of mounts at one place only the last can be looked at; those below it are out
+    of reach without the right to unmount, which the command has not.
+    """
+    last = {one.path: one for one in mount_table() if one.kind in HOST_KINDS}
+    for one in last.values():
+        if not one.is_read_only:
+            raise NotStandingIn(f"leaves {one.path} of this host open to be written")
+    if os.readlink("/proc/self") != str(os.getpid()):
+        raise NotStandingIn("leaves /proc with this host's processes")
+    if os.path.lexists(MACHINE):
+        raise NotStandingIn(f"leaves {MACHINE} in sight")

@@ -12,20 +12,26 @@ from pathlib import Path
 from memhp.serving import kernel_calls
 from memhp.serving.kernel_calls import FileSystem, MountFlags, file_system_of
 from memhp.serving.mount_table import mount_table
-from memhp.serving.stand_in_paths import DEBUGFS, MODULE_PROGRAMS, READ_ONLY, SHARED, Served
+from memhp.serving.stand_in_paths import (
+    DEBUGFS,
+    MODULE_PROGRAMS,
+    READ_ONLY,
+    SHARED,
+    WRITABLE,
+    Served,
+)
 
 STAGE = "/sys/fs"
 """Where things are put together: a folder that every sysfs has; afterwards it is as it was."""
 MACHINE = f"{STAGE}/machine"
 _EMPTY_FOLDER, _EMPTY_FILE = f"{STAGE}/nothing", f"{STAGE}/nothing-to-read"
-_WRITABLE = f"{STAGE}/writable"
+_FRESH = f"{STAGE}/fresh"
 _SUCCEEDS = f"{STAGE}/programs"
 _BUILT = f"{STAGE}/built"
 _PROGRAM_FOLDERS = ("/sbin", "/usr/sbin", "/bin", "/usr/bin")
 _HARMLESS = "#!/bin/sh\nexit 0\n"
 _QUIET = MountFlags.NO_SUID | MountFlags.NO_DEVICES
-_HOST_KINDS = frozenset({"sysfs", "debugfs"})
-_STATE_OF_DEVICES = "/run/udev"
+HOST_KINDS = frozenset({"sysfs", "debugfs"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +50,8 @@ def prepare(calls: MountCalls) -> None:
     What is mounted from here on is seen in this namespace alone.
     """
     calls.mount("none", "/", "", MountFlags.RECURSIVE | MountFlags.PRIVATE, "")
+    if any(one.is_shared for one in mount_table()):
+        raise OSError(0, "mounts here would be seen outside", "/")
     calls.mount("proc", "/proc", "proc", _QUIET | MountFlags.NO_EXECUTE, "")
     _show_debugfs(calls)
     for path in host_mounts():
@@ -53,7 +61,7 @@ def prepare(calls: MountCalls) -> None:
             calls.bind(path, path)
             calls.set_read_only(path)
     calls.mount("memhp", STAGE, "tmpfs", _QUIET, "mode=0755")
-    for folder in (MACHINE, _EMPTY_FOLDER, _WRITABLE, _SUCCEEDS, _BUILT):
+    for folder in (MACHINE, _EMPTY_FOLDER, _FRESH, _SUCCEEDS, _BUILT):
         Path(folder).mkdir()
     Path(_EMPTY_FILE).touch(mode=0o444)
 
@@ -63,7 +71,7 @@ def host_mounts() -> tuple[str, ...]:
     found = [
         one.path
         for one in mount_table()
-        if one.kind in _HOST_KINDS or (one.kind == "proc" and one.path != "/proc")
+        if one.kind in HOST_KINDS or (one.kind == "proc" and one.path != "/proc")
     ]
     return tuple(dict.fromkeys(found))
 
@@ -79,8 +87,8 @@ def put_in_place(served: tuple[Served, ...], calls: MountCalls) -> None:
 def cover(paths: tuple[str, ...], calls: MountCalls) -> None:
     """Let something empty lie at each path; the state of udev's devices may be written anew."""
     for path in paths:
-        if path == _STATE_OF_DEVICES:
-            calls.bind(_WRITABLE, path)
+        if path in WRITABLE:
+            calls.bind(_FRESH, path)
             continue
         calls.bind(_EMPTY_FOLDER if Path(path).is_dir() else _EMPTY_FILE, path)
         calls.set_read_only(path)

@@ -1,6 +1,5 @@
 """The mounts that this process sees (``/proc/self/mountinfo``)."""
 
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,12 +11,16 @@ _ESCAPED = re.compile(r"\\([0-7]{3})")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MountPoint:
-    """One line: its number, where it lies, its file system, and whether it is read-only here."""
+    """One line: its number, where it lies, its file system, and how it is mounted here.
+
+    What happens to a shared one happens in other namespaces as well.
+    """
 
     number: int
     path: str
     kind: str
     is_read_only: bool
+    is_shared: bool
 
 
 def mount_table() -> tuple[MountPoint, ...]:
@@ -25,30 +28,16 @@ def mount_table() -> tuple[MountPoint, ...]:
     return tuple(_parsed(_TABLE.read_text(encoding="utf-8", errors="surrogateescape")))
 
 
-def mount_number_of(path: str) -> int:
-    """The number of the mount that a path leads to; raises ``OSError``."""
-    handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    try:
-        return mount_number_of_open(handle)
-    finally:
-        os.close(handle)
-
-
-def mount_number_of_open(handle: int) -> int:
-    """The number of the mount that an open file was reached through; raises ``OSError``."""
-    shown = Path(f"/proc/self/fdinfo/{handle}").read_text(encoding="ascii")
-    return next(int(line.split()[1]) for line in shown.splitlines() if line.startswith("mnt_id:"))
-
-
 def _parsed(text: str) -> Iterator[MountPoint]:
     """``proc_pid_mountinfo(5)``: optional fields end with a dash."""
     for line in text.splitlines():
         fields = line.split(" ")
-        kind = fields[fields.index("-", 6) + 1]
+        dash = fields.index("-", 6)
         path = _ESCAPED.sub(lambda found: chr(int(found[1], 8)), fields[4])
         yield MountPoint(
             number=int(fields[0]),
             path=path,
-            kind=kind,
+            kind=fields[dash + 1],
             is_read_only="ro" in fields[5].split(","),
+            is_shared=any(field.startswith("shared:") for field in fields[6:dash]),
         )

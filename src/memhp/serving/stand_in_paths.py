@@ -27,6 +27,15 @@ SHARED = frozenset(
 )
 """Folders in which both the model's and the host's own entries stand."""
 DEBUGFS = "/sys/kernel/debug"
+NEVER_THE_HOSTS = (
+    "/proc/iomem",
+    "/proc/meminfo",
+    "/proc/zoneinfo",
+    "/sys/devices/system/memory",
+    "/sys/devices/system/node",
+    DEBUGFS,
+)
+"""What every model has; nothing is started on one that has not."""
 COVERED = (
     "/proc/buddyinfo",
     "/proc/kpagecgroup",
@@ -49,6 +58,8 @@ COVERED = (
 )
 """What tells of the host's memory, or of its devices by the model's names: empty where the model
 has no such thing."""
+WRITABLE = frozenset({"/run/udev"})
+"""What of that may be written anew: what udev knows of the devices that it finds."""
 READ_ONLY = ("/proc/sys", "/proc/sysrq-trigger")
 """What is left of the host and could change its memory, besides sysfs and debugfs themselves."""
 MODULE_PROGRAMS = ("modprobe", "insmod", "rmmod", "kmod")
