@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from ctypes import c_void_p
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -114,7 +115,7 @@ class _Mount:
         with self._ended:
             self._kernel.end()
             unmount(self._folder)
-            self._fuse._libfuse.fuse_exit(self._session)  # noqa: SLF001
+            self._fuse._libfuse.fuse_exit(c_void_p(self._session))  # noqa: SLF001
             with suppress(ProcessLookupError):
                 signal.pthread_kill(self._main, _WAKES)
 
