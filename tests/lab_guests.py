@@ -11,9 +11,11 @@ import pytest
 from memhp.core.errors import MachineError
 from memhp.core.geometry import GIB
 from memhp.core.guest_shape import GuestShape
+from memhp.machines.lab.carried import Carried
 from memhp.machines.lab.guest import Guest
 from memhp.machines.lab.kernels import KERNELS, find_kernel
 
+NOTHING = Carried()
 NEEDED = {"qemu-system-x86_64": "qemu-system-x86", "busybox": "busybox-static", "cpio": "cpio"}
 
 
@@ -32,6 +34,15 @@ def why_no_guests(kernel: str) -> str | None:
 @contextmanager
 def booted_guest(kernel: str) -> Iterator[Guest]:
     """A guest of one GiB with a second node that has nothing yet."""
+    line = "memhp_default_state=offline nokaslr"
+    with guest_of(GuestShape(kernel=kernel, nodes=(GIB, 0), command_line=line)) as guest:
+        yield guest
+
+
+@contextmanager
+def guest_of(shape: GuestShape, carried: Carried = NOTHING) -> Iterator[Guest]:
+    """A guest of any shape, with what it carries; where none can be booted, the test is skipped."""
+    kernel = shape.kernel
     reason = why_no_guests(kernel)
     if reason is not None:
         if os.environ.get("MEMHP_REQUIRE_KERNEL") == "1":
@@ -42,8 +53,7 @@ def booted_guest(kernel: str) -> Iterator[Guest]:
         folder = f"/tmp/memhp-test-{os.getpid()}-{secrets.token_hex(2)}"
         patch.setenv("MEMHP_LAB_DIR", folder)
         guest = Guest(f"t{kernel.replace('.', '-')}")
-        line = "memhp_default_state=offline nokaslr"
-        guest.up(GuestShape(kernel=kernel, nodes=(GIB, 0), command_line=line))
+        guest.up(shape, carried)
         try:
             yield guest
         finally:

@@ -181,6 +181,12 @@ def test_signals_are_passed_on(number: signal.Signals) -> None:
     assert (out, running.returncode) == ("caught\n", 5)
 
 
+def own_mounts() -> list[str]:
+    """This host's mounts in the places in which a model stands in."""
+    lines = host("/proc/self/mountinfo").splitlines()
+    return [line for line in lines if line.split()[4].startswith(("/proc", "/sys", "/usr"))]
+
+
 def processes_with(mark: str) -> list[str]:
     found = []
     for entry in Path("/proc").glob("[0-9]*/environ"):
@@ -194,7 +200,7 @@ def processes_with(mark: str) -> list[str]:
 
 def test_nothing_is_left_behind_when_it_is_killed(tmp_path: Path) -> None:
     mark = f"MEMHP_TEST_MARK={tmp_path}"
-    mounts = host("/proc/self/mountinfo")
+    mounts = own_mounts()
     (tmp_path / "temporary").mkdir()
     running = subprocess.Popen(
         memhp("model", "exec", "server", "--", "sh", "-c", "sleep 1000 & echo ready; sleep 1000"),
@@ -216,7 +222,7 @@ def test_nothing_is_left_behind_when_it_is_killed(tmp_path: Path) -> None:
     while processes_with(mark) and time.monotonic() < end:
         pass
     assert processes_with(mark) == []
-    assert host("/proc/self/mountinfo") == mounts
+    assert own_mounts() == mounts
     assert list((tmp_path / "temporary").iterdir()) == []
 
 

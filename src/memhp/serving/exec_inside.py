@@ -16,7 +16,7 @@ from typing import Protocol
 
 from memhp.core.errors import MemhpError
 from memhp.serving.check_stand_in import NotStandingIn, check_stand_in
-from memhp.serving.kernel_calls import Capability, die_with_parent, drop
+from memhp.serving.kernel_calls import Capability, Namespaces, die_with_parent, drop, unshare
 from memhp.serving.mount_over import (
     MACHINE,
     MountCalls,
@@ -102,9 +102,15 @@ def run_first_process(job: Job, lifeline: int, tell: int) -> None:
 
 
 def _stand_in(job: Job) -> Serving:
-    """Mount the model over the host's files and look that it is there."""
+    """Mount the model over the host's files and look that it is there.
+
+    The server is left behind in a namespace without that: it would wait for
+    itself where it reads a file that it serves (the C library reads the list of
+    processors whenever a thread first allocates).
+    """
     prepare(job.calls)
     serving = job.start(job.address, Path(MACHINE), job.uevents)
+    unshare(Namespaces.MOUNT)
     served = served_paths(MACHINE)
     covered = covered_paths(served)
     put_in_place(served, job.calls)
