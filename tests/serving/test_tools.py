@@ -52,23 +52,23 @@ def test_lsmem(twins: Twins) -> None:
 
 CHMEM = (
     "chmem --enable 256m",
-    "chmem --verbose --enable --blocks 33-34",
-    "chmem --enable --zone Movable --blocks 35-36",
+    "chmem --verbose --enable -b 33-34",
+    "chmem --enable --zone Movable -b 35-36",
     "chmem --enable 0x0000000100000000-0x0000000107ffffff",
     "chmem --verbose --enable 0x0000000100000000-0x000000013fffffff",
     "chmem --verbose --enable 1g",
-    "chmem --verbose --disable --blocks 39",
-    "chmem --disable --blocks 39",
-    "chmem --disable --blocks 0",
+    "chmem --verbose --disable -b 39",
+    "chmem --disable -b 39",
+    "chmem --disable -b 0",
     "chmem --disable 0x0000000130000000-0x0000000137ffffff",
     "chmem --verbose --disable 128m",
-    "chmem --disable --zone Movable --blocks 37",
-    "chmem --enable --blocks 99",
+    "chmem --disable --zone Movable -b 37",
+    "chmem --enable -b 99",
     "chmem --enable 100m",
     "chmem --enable 0x100000000-0x100000001",
     "chmem --disable 100g",
-    "chmem --enable --blocks 40-32",
-    "chmem --enable --zone Nowhere --blocks 39",
+    "chmem --enable -b 40-32",
+    "chmem --enable --zone Nowhere -b 39",
     "chmem",
 )
 """Blocks of the DIMM come online movable (``movable_node``), so that the guest lets them go."""
@@ -91,7 +91,7 @@ def without_what_is_free(text: str) -> str:
     return re.sub(r"(node \d+ free:|node 0 size:) \d+ MB", r"\1", text)
 
 
-NUMACTL = ("numactl --hardware", "chmem --enable --blocks 32-33", "numactl --hardware")
+NUMACTL = ("numactl --hardware", "chmem --enable -b 32-33", "numactl --hardware")
 
 
 def test_numactl(twins: Twins) -> None:
