@@ -38,6 +38,7 @@ case "$2" in
 esac
 """
 _SECONDS = 300.0
+_BEGIN = "SAID-BY-THE-GUEST:"
 _ANY = '[[node]]\nmemory = "1G"\n'
 
 
@@ -60,10 +61,11 @@ class Twins:
     def real(self, script: str) -> Answer:
         """What a shell says in the guest."""
         into = "/tmp/said"
-        command = f"( {_ENVIRONMENT}{script}\n) > {into} 2>&1 < /dev/null; code=$?; cat {into}"
+        command = f"( {_ENVIRONMENT}{script}\n) > {into} 2>&1 < /dev/null; code=$?"
         with self.guest.shell() as shell:
-            code, text = shell.run(f"{command}; (exit $code)", _SECONDS)
-        return Answer(text=text, code=code)
+            code, text = shell.run(f"{command}; echo {_BEGIN}; cat {into}; (exit $code)", _SECONDS)
+        # The end of a line that an earlier command printed may come first.
+        return Answer(text=text.partition(f"{_BEGIN}\n")[2], code=code)
 
     def modelled(self, script: str) -> Answer:
         """What a shell says here, on the model."""
@@ -74,7 +76,8 @@ class Twins:
         """Run it on both; what they say is the same, but for what ``known`` takes out."""
         real, modelled = self.real(script), self.modelled(script)
         shown = f"{known(modelled.text)}exit code {modelled.code}"
-        assert shown == f"{known(real.text)}exit code {real.code}", script
+        wanted = f"{known(real.text)}exit code {real.code}"
+        assert shown == wanted, f"{script}\nmodel:\n{shown}\nreal kernel:\n{wanted}"
         return real
 
     def agree_each(self, commands: Sequence[str], known: Callable[[str], str] = str) -> str:
