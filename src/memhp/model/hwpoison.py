@@ -8,10 +8,11 @@ counts as free or movable unless the kernel's own pages fill its block.
 
 import errno
 
+from memhp.core.errno_names import EHWPOISON
 from memhp.core.geometry import PAGE_SHIFT
 from memhp.core.words import BlockState
 from memhp.model.kernel import Kernel
-from memhp.model.steps import EHWPOISON, KernelRefusal
+from memhp.model.steps import KernelRefusal
 from memhp.model.tree.entries import word
 
 

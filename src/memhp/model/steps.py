@@ -6,16 +6,14 @@ in at a stop ends the change as ``-EINTR`` does where the kernel looks at
 pending signals; elsewhere the kernel does not look, and neither does the model.
 """
 
-import errno
 import os
 from collections.abc import Callable, Generator
 from enum import StrEnum
 from typing import Final, TypeVar
 
+from memhp.core.errno_names import errno_name
+
 T = TypeVar("T")
-EHWPOISON: Final = 133
-"""Linux's errno for a poisoned page; Python's ``errno`` does not know it."""
-_NAMES: dict[int, str] = {**errno.errorcode, EHWPOISON: "EHWPOISON"}
 
 
 class Pause(StrEnum):
@@ -55,7 +53,7 @@ class KernelRefusal(OSError):
     @property
     def errno_name(self) -> str:
         """The errno as the headers spell it: ``EBUSY``."""
-        return _NAMES.get(self.errno or 0, f"errno {self.errno}")
+        return errno_name(self.errno or 0) or f"errno {self.errno}"
 
     def __str__(self) -> str:
         return f"{self.reason} [{self.errno_name}: {os.strerror(self.errno or 0)}]"

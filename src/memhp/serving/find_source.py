@@ -50,7 +50,8 @@ def open_source(address: str, folder: str, nonce: str) -> Source:
 
 
 def _open_file(found: InFile, folder: str) -> Source:
-    file = StateFile.open(found.path, one_thread=False)
+    # The server leaves the folder from which it was started.
+    file = StateFile.open(found.path.absolute(), one_thread=False)
     try:
         file.serve(found.guest, folder)
         return Source(

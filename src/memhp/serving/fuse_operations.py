@@ -42,17 +42,27 @@ class FuseOperations:
     use_ns = True
 
     def __init__(
-        self, fuse: ModuleType, files: ServedFiles, owner: tuple[int, int], tell: Callable[[], None]
+        self,
+        fuse: ModuleType,
+        files: ServedFiles,
+        owner: tuple[int, int],
+        begin: Callable[[Any], None],
+        end: Callable[[], None],
     ) -> None:
         self._files = files
         self._interrupted = writer_interrupted(fuse)
         self._context = fuse.fuse_get_context
-        self._tell = tell
+        self._begin = begin
+        self._end = end
         self._same: dict[str, Any] = {"st_uid": owner[0], "st_gid": owner[1], "st_nlink": 1}
 
-    def init(self, _path: str) -> None:
+    def init_with_config(self, _connection: object, config: Any) -> None:
         """The kernel has been told, and asks from now on."""
-        self._tell()
+        self._begin(config)
+
+    def destroy(self, _path: str) -> None:
+        """The kernel asks nothing more, and what libfuse holds is about to be freed."""
+        self._end()
 
     def getattr(self, path: str, _handle: int | None) -> dict[str, Any]:
         """``stat``."""

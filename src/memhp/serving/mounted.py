@@ -11,9 +11,10 @@ from types import TracebackType
 from typing import IO, Any, Final, Self
 
 import memhp
-from memhp.core.errors import MachineError, MemhpError
+from memhp.core.errors import ArgumentError, MachineError, MemhpError
 from memhp.machines.linux.mounted_model import find_mounted_model
 from memhp.serving.errors_json import error_from_json
+from memhp.serving.serve import LIBFUSE_SAYS
 
 _START_SECONDS: Final = 120.0
 _END_SECONDS: Final = 30.0
@@ -53,6 +54,11 @@ class Mounted:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def leave(self) -> None:
+        """Let a lasting server go on without this process, which then knows it no more."""
+        self._starter.close()
+        self._server.returncode = 0
 
     def wait(self) -> int:
         """Wait until the server has ended; returns its exit code."""
@@ -133,7 +139,7 @@ def _answer(mine: socket.socket, folder: Path, said: IO[bytes]) -> dict[str, Any
             line += piece
         answer: dict[str, Any] = json.loads(line)
     except (OSError, ValueError) as err:
-        raise _not_mounted(folder, f"cannot be mounted on ({_last_line(said)})") from err
+        raise _not_mounted(folder, f"cannot be served ({_last_line(said)})") from err
     mine.settimeout(None)
     if "error" in answer:
         raise _with_reason(error_from_json(answer), said)
@@ -143,32 +149,36 @@ def _answer(mine: socket.socket, folder: Path, said: IO[bytes]) -> dict[str, Any
 def _with_reason(error: MemhpError, said: IO[bytes]) -> MemhpError:
     """Say why: libfuse tells it on its standard error and nowhere else."""
     reason = _first_line(said)
-    if isinstance(error, MachineError) and "libfuse says" in (error.advice or "") and reason:
+    if isinstance(error, MachineError) and error.advice == LIBFUSE_SAYS and reason:
         return MachineError(machine=error.machine, problem=error.problem, advice=reason)
     return error
 
 
 def _check_folder(folder: Path) -> None:
-    """See that something can be mounted there; raises ``MachineError``."""
+    """See that something can be mounted there; raises ``ArgumentError``."""
     if os.path.ismount(folder):
         found = find_mounted_model(os.fspath(folder))
-        what = "" if found is None else f" ({found.machine}, process {found.pid})"
-        raise _not_mounted(folder, f"is a mount already{what}")
+        what = "" if found is None else f": {found.machine}, served by process {found.pid}"
+        raise _no_place(folder, f"is a mount already{what}")
     try:
         if any(folder.iterdir()):
-            raise _not_mounted(folder, "is not empty")
+            raise _no_place(folder, "is not empty")
     except FileNotFoundError:
-        raise _not_mounted(folder, "does not exist") from None
+        raise _no_place(folder, "does not exist") from None
     except NotADirectoryError:
-        raise _not_mounted(folder, "is no folder") from None
+        raise _no_place(folder, "is no folder") from None
     except OSError as err:
-        raise _not_mounted(folder, f"cannot be looked into ({err.strerror})") from err
+        raise _no_place(folder, f"cannot be looked into ({err.strerror})") from err
+
+
+def _no_place(folder: Path, problem: str) -> ArgumentError:
+    return ArgumentError(
+        text=str(folder), problem=problem, advice="give an empty folder to mount on"
+    )
 
 
 def _not_mounted(folder: Path, problem: str) -> MachineError:
-    return MachineError(
-        machine=f"linux:{folder}", problem=problem, advice="give an empty folder to mount on"
-    )
+    return MachineError(machine=f"linux:{folder}", problem=problem, advice="nothing is served")
 
 
 def _environment() -> dict[str, str]:

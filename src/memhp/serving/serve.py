@@ -1,13 +1,13 @@
 """The life of a server: open the machine, mount it, answer until it is told to end."""
 
+import ctypes
 import json
 import os
 import secrets
 import signal
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
-from ctypes import c_void_p
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -19,15 +19,19 @@ from memhp.model.uevents import Uevent
 from memhp.serving.find_source import Source, open_source
 from memhp.serving.fuse_library import check_device, load_fuse
 from memhp.serving.fuse_operations import FuseOperations
+from memhp.serving.parallel_writes import allow_parallel_writes
 from memhp.serving.served_files import ServedFiles
 from memhp.serving.served_kernel import ServedKernel
 from memhp.serving.uevent_socket import UeventSocket
 from memhp.serving.unmount import unmount
+from memhp.serving.watcher import Watcher
 
 ENDS: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 _WAKES: Final = signal.SIGUSR1
 _MOST_THREADS: Final = 10_000
 """Each writer that waits holds a thread of libfuse; ten, as it has them, would be too few."""
+_IDLE_THREADS: Final = 3
+"""Who is woken for a request takes Python's lock over from another: few do that faster."""
 _NONCE_BYTES: Final = 16
 
 
@@ -40,6 +44,7 @@ class Order:
     uevents: Path | None
 
 
+LIBFUSE_SAYS: Final = "libfuse says why on its standard error"
 Ready = Callable[[str], None]
 """Is told the nonce once the mount answers."""
 
@@ -50,6 +55,14 @@ def serve(order: Order, ready: Ready, until: Callable[[], None]) -> None:
     ``until`` may block for ever. Raises ``MemhpError`` where it cannot be
     served. Has to be called in the main thread, before there is another.
     """
+    watcher = Watcher(order.folder)
+    try:
+        _serve(order, ready, until)
+    finally:
+        watcher.dismiss()
+
+
+def _serve(order: Order, ready: Ready, until: Callable[[], None]) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
     signal.signal(_WAKES, lambda _number, _frame: None)
     fuse = load_fuse(order.address)
@@ -84,27 +97,34 @@ class _Mount:
         self._until = until
         self._main = threading.get_ident()
         self._session: Any = None
-        self._ended = threading.Lock()
+        self._kept: object = None
+        self._session_lock = threading.Lock()
+        self._ending = threading.Lock()
 
     def run(self, files: ServedFiles, address: str, ready: Callable[[], None]) -> None:
         """Mount and answer; returns once it is unmounted. Raises ``MachineError``."""
 
-        def begun() -> None:
-            self._session = self._fuse._libfuse.fuse_get_context().contents.fuse  # noqa: SLF001
+        def begun(config: Any) -> None:
+            session = self._fuse._libfuse.fuse_get_context().contents.fuse  # noqa: SLF001
+            self._session = ctypes.c_void_p(session)
+            self._kept = allow_parallel_writes(self._fuse, self._session, config)
             for wait in (self._await_signal, self._until):
                 threading.Thread(target=self._end_after, args=(wait,), daemon=True).start()
             ready()
 
         owner = (os.geteuid(), os.getegid())
-        operations = FuseOperations(self._fuse, files, owner, begun)
+        operations = FuseOperations(self._fuse, files, owner, begun, self._forget_session)
         try:
             self._fuse.FUSE(operations, str(self._folder), **_options(address))
         except RuntimeError as err:
             raise MachineError(
                 machine=address,
                 problem=f"cannot be mounted at {self._folder}",
-                advice="libfuse says why, above",
+                advice=LIBFUSE_SAYS,
             ) from err
+        finally:
+            # Whoever ends the mount is let come to the end of that.
+            self._ending.acquire()
 
     def _await_signal(self) -> None:
         signal.sigwait(ENDS)
@@ -112,12 +132,19 @@ class _Mount:
     def _end_after(self, wait: Callable[[], None]) -> None:
         """End the mount: first nobody waits any more, then nobody finds it, then libfuse ends."""
         wait()
-        with self._ended:
+        with self._ending:
             self._kernel.end()
+            with self._session_lock:
+                if self._session is None:
+                    return
+                self._fuse._libfuse.fuse_exit(self._session)  # noqa: SLF001
             unmount(self._folder)
-            self._fuse._libfuse.fuse_exit(c_void_p(self._session))  # noqa: SLF001
-            with suppress(ProcessLookupError):
-                signal.pthread_kill(self._main, _WAKES)
+            signal.pthread_kill(self._main, _WAKES)
+
+    def _forget_session(self) -> None:
+        """The session is about to be freed, after an unmount from outside as well."""
+        with self._session_lock:
+            self._session = None
 
 
 def _to_all(listeners: list[Callable[[Uevent], None]]) -> Callable[[Uevent], None]:
@@ -144,8 +171,7 @@ def _options(address: str) -> dict[str, Any]:
     """Options of the mount.
 
     Nothing is remembered by the kernel, neither names nor attributes nor content:
-    so nothing can be stale. ``auto_unmount`` leaves fusermount3 behind, which
-    unmounts when this process is killed.
+    so nothing can be stale.
     """
     return {
         "foreground": True,
@@ -155,10 +181,10 @@ def _options(address: str) -> dict[str, Any]:
         "entry_timeout": 0,
         "negative_timeout": 0,
         "attr_timeout": 0,
-        "auto_unmount": True,
         "allow_other": os.geteuid() == 0,
         "noexec": True,
         "nosuid": True,
         "nodev": True,
         "max_threads": _MOST_THREADS,
+        "max_idle_threads": _IDLE_THREADS,
     }

@@ -8,6 +8,7 @@ TOML file; every command then takes it as -M model:FILE.
   memhp model new server rack1.machine
   memhp online 32-39 -M model:rack1.machine
   memhp model log rack1.machine
+  memhp model mount rack1.machine /tmp/rack1
   memhp model tree -M model:rack1.machine /sys/devices/system/memory/memory32
   memhp model exec rack1.machine -- lsmem
 """
@@ -21,6 +22,7 @@ from memhp.core.targets import format_size
 from memhp.core.words import ExitCode
 from memhp.interfaces.cli.colour import paint_for_stdout
 from memhp.interfaces.cli.model_exec import add_exec, run_exec
+from memhp.interfaces.cli.model_mount import add_mount, mount, umount
 from memhp.interfaces.cli.options import add_json_option, add_machine_option, machine_of
 from memhp.interfaces.cli.show import print_json
 from memhp.interfaces.cli.show_machine import show_machine
@@ -59,6 +61,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     restart = actions.add_parser("restart", description="Boot a machine anew.")
     restart.add_argument("file", metavar="FILE", help="the machine's state file")
     add_json_option(restart)
+    add_mount(actions.add_parser)
 
 
 def run(args: Namespace) -> int:
@@ -72,6 +75,8 @@ def run(args: Namespace) -> int:
         "tree": _tree,
         "log": _log,
         "restart": _restart,
+        "mount": mount,
+        "umount": umount,
     }
     return actions[args.action](args)
 

@@ -11,6 +11,7 @@ import select
 import signal
 import time
 
+from memhp.core.errno_names import errno_name
 from memhp.core.errors import MachineError, NotSupported
 from memhp.machines.linux.mounted_model import MountedModel, is_of
 from memhp.machines.linux.root import Root
@@ -69,7 +70,7 @@ def write_live(root: Root, relative: str, word: str, until: float | None) -> str
     try:
         handle = open_for_writing(root, relative)
     except OSError as err:
-        return errno.errorcode.get(err.errno or 0, "EIO")
+        return errno_name(err.errno or 0) or "EIO"
     receive, send = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -104,7 +105,7 @@ def _await(pid: int, receive: int, until: float | None) -> str | None:
             return "EINTR"
         data = os.read(receive, 2)
         code = int.from_bytes(data, "big") if data else errno.EIO
-        return errno.errorcode.get(code, "EIO") if code else None
+        return (errno_name(code) or "EIO") if code else None
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
