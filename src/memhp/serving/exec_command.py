@@ -12,7 +12,7 @@ from typing import Any
 
 from memhp.core.errors import MachineError, MemhpError, NotSupported
 from memhp.core.words import ExitCode
-from memhp.serving.exec_inside import Ended, Job, run_first_process
+from memhp.serving.exec_inside import Ended, Job, set_up_and_run
 from memhp.serving.kernel_calls import FileSystem, Namespaces, file_system_of, unshare
 
 _PASSED_ON = frozenset(
@@ -68,7 +68,7 @@ def _be_first(job: Job, lifeline_end: int, lifeline: int, tell: int) -> None:
         # To the kernel the first process of a namespace has no default but to ignore.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        run_first_process(job, lifeline_end, tell)
+        set_up_and_run(job, lifeline_end, tell)
     finally:
         os._exit(0)
 

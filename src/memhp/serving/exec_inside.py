@@ -76,7 +76,7 @@ class Ended:
     problem: str = ""
 
 
-def run_first_process(job: Job, lifeline: int, tell: int) -> None:
+def set_up_and_run(job: Job, lifeline: int, tell: int) -> None:
     """Do everything, and write one line of JSON about it to ``tell``.
 
     ``lifeline`` gives a byte for each signal that is meant for the command, and
