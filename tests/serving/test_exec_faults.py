@@ -46,6 +46,12 @@ def refused(done: subprocess.CompletedProcess[str], mark: Path) -> bool:
     )
 
 
+def was_so(call: str) -> bool:
+    """Whether a call makes read-only what is so on this host already."""
+    kind, _, path = call.partition(" ")
+    return kind == "read-only" and bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+
+
 def test_without_a_fault_the_command_runs(tmp_path: Path) -> None:
     mark = tmp_path / "ran"
     done, calls = run("none", 0, mark)
@@ -83,6 +89,6 @@ def test_each_call_that_does_nothing_and_says_that_it_did(tmp_path: Path) -> Non
         done, _ = run("silent", number, mark)
         if not refused(done, mark):
             mark.unlink()
-            if call != PRIVATE and not call.startswith(TOLERATED):
+            if call != PRIVATE and not call.startswith(TOLERATED) and not was_so(call):
                 unseen.append(call)
     assert "\n".join(unseen) == ""

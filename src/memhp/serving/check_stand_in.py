@@ -6,7 +6,7 @@ from pathlib import Path
 
 from memhp.machines.linux.mounted_model import find_mounted_model
 from memhp.serving.kernel_calls import FileSystem, file_system_of
-from memhp.serving.mount_over import HOST_KINDS, MACHINE
+from memhp.serving.mount_over import HOST_KINDS, MACHINE, host_mounts
 from memhp.serving.mount_table import mount_table
 from memhp.serving.stand_in_paths import NEVER_THE_HOSTS, READ_ONLY, WRITABLE, Served
 
@@ -15,7 +15,9 @@ class NotStandingIn(Exception):
     """A path of the host is not what it has to be; nothing may be started."""
 
 
-def check_stand_in(served: tuple[Served, ...], covered: tuple[str, ...], nonce: str) -> None:
+def check_stand_in(
+    served: tuple[Served, ...], covered: tuple[str, ...], left: tuple[str, ...], nonce: str
+) -> None:
     """Check every path; raises ``NotStandingIn`` at the first that is not as it has to be.
 
     What the model serves is on FUSE and says its nonce, a single file lies on
@@ -38,7 +40,7 @@ def check_stand_in(served: tuple[Served, ...], covered: tuple[str, ...], nonce: 
         for path in READ_ONLY:
             if os.path.lexists(path) and not os.statvfs(path).f_flag & os.ST_RDONLY:
                 raise NotStandingIn(f"leaves {path} of this host open to be written")
-        _check_mounts()
+        _check_mounts(left)
     except (OSError, ValueError) as err:
         raise NotStandingIn(f"cannot be checked ({err})") from err
 
@@ -68,14 +70,14 @@ def _check_covered(path: str) -> None:
         raise NotStandingIn(f"does not cover {path}, which is this host's")
 
 
-def _check_mounts() -> None:
+def _check_mounts(left: tuple[str, ...]) -> None:
     """What is left of the host cannot be written, nor reached through other processes.
 
-    Of mounts at one place only the last can be looked at; those below it are out
-    of reach without the right to unmount, which the command has not.
+    That goes for what the model covers, too: it might be uncovered.
     """
     last = {one.path: one for one in mount_table() if one.kind in HOST_KINDS}
-    for one in last.values():
+    under = (last[path] for path in left if path in last)
+    for one in (*under, *host_mounts()):
         if not one.is_read_only:
             raise NotStandingIn(f"leaves {one.path} of this host open to be written")
     if os.readlink("/proc/self") != str(os.getpid()):

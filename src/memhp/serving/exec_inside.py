@@ -108,7 +108,7 @@ def _stand_in(job: Job) -> Serving:
     itself where it reads a file that it serves (the C library reads the list of
     processors whenever a thread first allocates).
     """
-    prepare(job.calls)
+    left = prepare(job.calls)
     serving = job.start(job.address, Path(MACHINE), job.uevents)
     unshare(Namespaces.MOUNT)
     served = served_paths(MACHINE)
@@ -117,7 +117,7 @@ def _stand_in(job: Job) -> Serving:
     cover(covered, job.calls)
     cover_module_programs(job.calls)
     leave_stage(job.calls)
-    check_stand_in(served, covered, serving.nonce)
+    check_stand_in(served, covered, left, serving.nonce)
     return serving
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from memhp.serving import kernel_calls
 from memhp.serving.kernel_calls import FileSystem, MountFlags, file_system_of
-from memhp.serving.mount_table import mount_table
+from memhp.serving.mount_table import MountPoint, is_reached, mount_table
 from memhp.serving.stand_in_paths import (
     DEBUGFS,
     MODULE_PROGRAMS,
@@ -44,17 +44,19 @@ class MountCalls:
     detach: Callable[[str], None] = kernel_calls.detach
 
 
-def prepare(calls: MountCalls) -> None:
+def prepare(calls: MountCalls) -> tuple[str, ...]:
     """Part from the host's mounts, make its files read-only, and set the stage.
 
-    What is mounted from here on is seen in this namespace alone.
+    What is mounted from here on is seen in this namespace alone. Returns where
+    the host's mounts are that were made read-only.
     """
     calls.mount("none", "/", "", MountFlags.RECURSIVE | MountFlags.PRIVATE, "")
     if any(one.is_shared for one in mount_table()):
         raise OSError(0, "mounts here would be seen outside", "/")
     calls.mount("proc", "/proc", "proc", _QUIET | MountFlags.NO_EXECUTE, "")
     _show_debugfs(calls)
-    for path in host_mounts():
+    left = tuple(dict.fromkeys(one.path for one in host_mounts()))
+    for path in left:
         calls.set_read_only(path)
     for path in READ_ONLY:
         if os.path.lexists(path):
@@ -64,16 +66,15 @@ def prepare(calls: MountCalls) -> None:
     for folder in (MACHINE, _EMPTY_FOLDER, _FRESH, _SUCCEEDS, _BUILT):
         Path(folder).mkdir()
     Path(_EMPTY_FILE).touch(mode=0o444)
+    return left
 
 
-def host_mounts() -> tuple[str, ...]:
-    """Where sysfs and debugfs are mounted, and procfs a second time, each once."""
-    found = [
-        one.path
-        for one in mount_table()
-        if one.kind in HOST_KINDS or (one.kind == "proc" and one.path != "/proc")
-    ]
-    return tuple(dict.fromkeys(found))
+def host_mounts() -> Iterator[MountPoint]:
+    """Mounts of sysfs and debugfs, and of procfs a second time, to which a path leads."""
+    for one in mount_table():
+        is_second = one.kind == "proc" and one.path not in {"/proc", "/proc/sys"}
+        if (one.kind in HOST_KINDS or is_second) and is_reached(one):
+            yield one
 
 
 def put_in_place(served: tuple[Served, ...], calls: MountCalls) -> None:

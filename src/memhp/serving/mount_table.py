@@ -1,5 +1,6 @@
 """The mounts that this process sees (``/proc/self/mountinfo``)."""
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,6 +27,19 @@ class MountPoint:
 def mount_table() -> tuple[MountPoint, ...]:
     """All mounts, covered ones too, in the kernel's order; raises ``OSError``."""
     return tuple(_parsed(_TABLE.read_text(encoding="utf-8", errors="surrogateescape")))
+
+
+def is_reached(one: MountPoint) -> bool:
+    """Whether the mount's path leads to it, and not to another that covers it."""
+    try:
+        handle = os.open(one.path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        shown = Path(f"/proc/self/fdinfo/{handle}").read_text(encoding="ascii")
+    finally:
+        os.close(handle)
+    return f"mnt_id:\t{one.number}\n" in shown
 
 
 def _parsed(text: str) -> Iterator[MountPoint]:
