@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from memhp.core.errors import NoSuchMachine
 from memhp.core.listing import BlockFile, Listing
 from memhp.machines.linux.list_blocks import list_blocks
-from memhp.machines.linux.root import Root
+from memhp.machines.linux.root import MEMORY, Root
 
 if TYPE_CHECKING:  # imported where a folder looks like one
     from memhp.machines.linux.mounted_model import MountedModel
@@ -24,10 +24,13 @@ class LinuxLister:
 
 
 def open_root(folder: str) -> Root:
-    """Open what follows ``linux:``; empty means this host. Raises ``NoSuchMachine``."""
+    """Open what follows ``linux:``; empty means this host. Raises ``NoSuchMachine``.
+
+    Where a mounted model stands in for this host's files, it is the model.
+    """
     name = f"linux:{folder}"
-    if not folder:
-        return Root("/", name)
+    if not folder.strip("/"):
+        return Root("/", name, _mounted(f"/{MEMORY}"))
     if not os.path.isdir(folder):
         raise NoSuchMachine(
             machine=name,

@@ -30,7 +30,7 @@ class Root:
 
     @property
     def is_live(self) -> bool:
-        """Whether this is the running host, and no saved tree or mounted model."""
+        """Whether these are the running host's own paths, whatever stands in for it there."""
         return self.folder == "/"
 
     @property

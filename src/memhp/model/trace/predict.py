@@ -91,9 +91,14 @@ def _machine(kernel: Kernel, tree: Tree) -> Json:
             name: tree.read(f"{_PARAMETERS}/{name}").strip()
             for name in sorted(tree.list(_PARAMETERS))
         },
-        "memory_files": sorted(name for name in tree.list(_MEMORY) if block_number(name) is None),
-        "block_files": sorted(tree.list(_LISTED_BLOCK)) if tree.exists(_LISTED_BLOCK) else [],
+        "memory_files": [name for name in _listed(tree, _MEMORY) if block_number(name) is None],
+        "block_files": _listed(tree, _LISTED_BLOCK) if tree.exists(_LISTED_BLOCK) else [],
     }
+
+
+def _listed(tree: Tree, path: str) -> list[str]:
+    """The names that a recording has: those of power management are left out."""
+    return sorted(name for name in tree.list(path) if name != "power")
 
 
 def _walk(kernel: Kernel, recording: Recording) -> Iterator[Json]:
