@@ -7,6 +7,7 @@ from argparse import Namespace
 
 from memhp.core.errors import NotSupported
 from memhp.core.machine import Machine
+from memhp.core.request import Move
 from memhp.interfaces.cli.amounts import amount
 from memhp.interfaces.cli.options import LIVE, named_by_hand
 from memhp.machines.linux.lister import open_root
@@ -22,7 +23,7 @@ def confirm_live(machine: Machine, operation: Operation, args: Namespace) -> Non
         return
     if os.environ.get(NO_LIVE_WRITES):
         raise _refused(machine, f"{NO_LIVE_WRITES} is set")
-    if named_by_hand(args):
+    if named_by_hand(args) or isinstance(operation.request, Move):  # that names its machines
         return
     question = _question(machine, operation)
     if not sys.stdin.isatty():
