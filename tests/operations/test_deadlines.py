@@ -11,7 +11,18 @@ import pytest
 
 from kills import in_ram
 from memhp.core.events import OperationEnded
-from memhp.core.request import Add, Conditions, Move, Remove, Replace, Request, Resize
+from memhp.core.request import (
+    Add,
+    Conditions,
+    Evacuate,
+    Move,
+    Offline,
+    Remove,
+    Replace,
+    Request,
+    Resize,
+)
+from memhp.core.targets import Amount, DeviceTarget
 from memhp.core.words import BlockState, Ending, OnlineType
 from memhp.operations.converge import converge
 from memhp.operations.operation import Operation
@@ -131,8 +142,18 @@ def test_one_machine(name: str, in_ram: Path) -> None:
     assert len(endings) > 1
 
 
-def test_what_was_late_is_told(in_ram: Path) -> None:
+TOO_LATE: dict[str, Request] = {
+    **REQUESTS,
+    "add": Add(size_bytes=256 * MIB),
+    "offline": Offline(targets=(DeviceTarget(name="dimm0"),)),
+    "evacuate": Evacuate(targets=(Amount(size_bytes=512 * MIB),)),
+}
+
+
+@pytest.mark.parametrize("name", TOO_LATE)
+def test_what_was_late_from_the_beginning_is_not_done(name: str, in_ram: Path) -> None:
     pair = Pair(in_ram, TEXT)
-    operation = Operation(request=Add(size_bytes=256 * MIB))
-    assert run(pair, ("web",), operation, Clock(0)) is Ending.REFUSED
-    assert pair.events[-1] == OperationEnded(ending=Ending.REFUSED, late=True)
+    before = pair.standing()
+    assert run(pair, ("web",), Operation(request=TOO_LATE[name]), Clock(0)) is Ending.REFUSED
+    assert pair.events == [OperationEnded(ending=Ending.REFUSED, late=True)]
+    assert pair.standing() == before

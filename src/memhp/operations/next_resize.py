@@ -49,7 +49,7 @@ def is_complete(operation: Operation, request: Resize, snapshot: Snapshot) -> bo
     """Whether the guest has what was asked for, or enough of the change, where it was to be."""
     device = device_meant(request.device, snapshot)
     if not operation.legs:
-        return True
+        return not plan_resize(request, snapshot).steps
     zone = request.zone
     if zone is not None and not all(in_zone(b, zone) for b in came(operation, snapshot)):
         return False
