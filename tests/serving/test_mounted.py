@@ -122,7 +122,9 @@ def test_what_stat_and_readdir_show(pinned: Mounted) -> None:
         os.setxattr(block, "user.x", b"1")
     os.truncate(block / "state", 0)
     os.utime(block / "state")
-    assert not os.access(block / "removable", os.W_OK)
+    # To root access(2) allows what open(2) then refuses, in sysfs as well.
+    assert os.access(block / "removable", os.W_OK)
+    assert not os.access(block / "removable", os.X_OK)
 
 
 def test_a_large_file_comes_in_pieces_of_one_state(mount: Mount) -> None:
@@ -405,6 +407,18 @@ def test_what_cannot_be_mounted_is_said_in_a_sentence(mount: Mount, tmp_path: Pa
     with pytest.raises(MachineError, match="cannot be a socket for uevents"):
         start_mounted("server", empty, uevents=tmp_path / "file")
     assert not is_mounted(empty)
+
+
+def test_a_folder_behind_a_link(mount: Mount, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    with start_mounted("server", tmp_path / "link") as mounted:
+        assert mounted.folder == tmp_path / "real"
+        os.kill(mounted.pid, signal.SIGKILL)
+        assert unmounted(tmp_path / "real")
+    with start_mounted("server", tmp_path / "link"):
+        take_down(tmp_path / "link")
+        assert not is_mounted(tmp_path / "real")
 
 
 def test_taking_down(mount: Mount, tmp_path: Path) -> None:

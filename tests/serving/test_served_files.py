@@ -120,6 +120,33 @@ def test_opening(files: ServedFiles, path: str, flags: int, user: int, code: int
         files.open(path, flags, user)
 
 
+@pytest.mark.parametrize(
+    ("path", "wanted", "user", "allowed"),
+    [
+        (STATE, os.R_OK | os.W_OK, ROOT, True),
+        (STATE, os.R_OK, SOMEBODY, True),
+        (STATE, os.W_OK, SOMEBODY, False),
+        (f"{MEMORY}/memory35/removable", os.W_OK, ROOT, True),
+        (STATE, os.X_OK, ROOT, False),
+        (f"{MEMORY}/memory35", os.X_OK, SOMEBODY, True),
+        (f"{MEMORY}/hard_offline_page", os.R_OK, SOMEBODY, False),
+    ],
+)
+def test_access(files: ServedFiles, path: str, wanted: int, user: int, *, allowed: bool) -> None:
+    if allowed:
+        files.may(path, wanted, user)
+        return
+    with refused(errno.EACCES):
+        files.may(path, wanted, user)
+
+
+def test_digits_of_other_scripts_are_no_number(files: ServedFiles) -> None:
+    path = "/sys/module/memory_hotplug/parameters/auto_movable_ratio"
+    writer = files.open(path, os.O_WRONLY, ROOT)
+    with refused(errno.EINVAL):
+        files.write(writer, "\N{ARABIC-INDIC DIGIT FIVE}".encode(), never)
+
+
 def test_content_is_made_anew_at_offset_0_and_nowhere_else(files: ServedFiles) -> None:
     reader, writer = files.open(STATE, os.O_RDONLY, ROOT), files.open(STATE, os.O_WRONLY, ROOT)
     assert files.read(reader, 3, 0) == b"onl"

@@ -15,6 +15,7 @@ from memhp.core.errors import ArgumentError, MachineError, MemhpError
 from memhp.machines.linux.mounted_model import find_mounted_model
 from memhp.serving.errors_json import error_from_json
 from memhp.serving.serve import LIBFUSE_SAYS
+from memhp.serving.unmount import is_mounted
 
 _START_SECONDS: Final = 120.0
 _END_SECONDS: Final = 30.0
@@ -86,7 +87,8 @@ def start_mounted(
     this process, unless it is ``lasting``. Raises ``MemhpError``, and then
     nothing is mounted.
     """
-    place = folder.absolute()
+    # The kernel's list of mounts has no links in its paths.
+    place = Path(os.path.realpath(folder))
     _check_folder(place)
     socket_path = None if uevents is None else uevents.absolute()
     mine, its = socket.socketpair()
@@ -160,6 +162,12 @@ def _check_folder(folder: Path) -> None:
         found = find_mounted_model(os.fspath(folder))
         what = "" if found is None else f": {found.machine}, served by process {found.pid}"
         raise _no_place(folder, f"is a mount already{what}")
+    if is_mounted(folder):
+        raise ArgumentError(
+            text=str(folder),
+            problem="is a mount whose server is dead",
+            advice=f"unmount it with 'memhp model umount {folder}'",
+        )
     try:
         if any(folder.iterdir()):
             raise _no_place(folder, "is not empty")

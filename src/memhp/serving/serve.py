@@ -23,7 +23,6 @@ from memhp.serving.parallel_writes import allow_parallel_writes
 from memhp.serving.served_files import ServedFiles
 from memhp.serving.served_kernel import ServedKernel
 from memhp.serving.uevent_socket import UeventSocket
-from memhp.serving.unmount import unmount
 from memhp.serving.watcher import Watcher
 
 ENDS: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
@@ -130,7 +129,10 @@ class _Mount:
         signal.sigwait(ENDS)
 
     def _end_after(self, wait: Callable[[], None]) -> None:
-        """End the mount: first nobody waits any more, then nobody finds it, then libfuse ends."""
+        """End the mount: first nobody waits any more, then libfuse ends its loop and unmounts.
+
+        It is in the middle of waiting, from which only a signal wakes it.
+        """
         wait()
         with self._ending:
             self._kernel.end()
@@ -138,7 +140,6 @@ class _Mount:
                 if self._session is None:
                     return
                 self._fuse._libfuse.fuse_exit(self._session)  # noqa: SLF001
-            unmount(self._folder)
             signal.pthread_kill(self._main, _WAKES)
 
     def _forget_session(self) -> None:

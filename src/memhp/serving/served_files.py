@@ -74,10 +74,12 @@ class ServedFiles:
     def may(self, path: str, wanted: int, user: int) -> None:
         """Let a user do what ``access(2)`` asks for, or raise ``KernelRefusal`` (EACCES)."""
         mode = self.attributes(path).mode
-        shift = 6 if user in {0, self._owner} else 0
-        missing = wanted & (os.R_OK | os.W_OK | os.X_OK) & ~(mode >> shift)
-        if missing:
-            raise KernelRefusal(errno.EACCES, f"{path} has the mode {mode & 0o777:04o}")
+        allowed = _permissions(mode)
+        if user in {0, self._owner}:
+            # ``CAP_DAC_OVERRIDE``: all but running what nobody may run.
+            allowed |= os.R_OK | os.W_OK
+        if wanted & (os.R_OK | os.W_OK | os.X_OK) & ~allowed:
+            raise _denied(path, mode)
 
     def open(self, path: str, flags: int, user: int) -> int:
         """Open a file; returns its handle. Raises ``KernelRefusal`` (ENOENT, EACCES, EISDIR).
@@ -91,8 +93,9 @@ class ServedFiles:
         wanted = (os.R_OK if access != os.O_WRONLY else 0) | (
             os.W_OK if access != os.O_RDONLY else 0
         )
-        if not (_opens_all(path) and user == self._owner):
-            self.may(path, wanted, user)
+        self.may(path, wanted, user)
+        if not _opens_all(path) and wanted & ~(entry.mode >> 6):
+            raise _denied(path, entry.mode)
         return self._handles.add(OpenFile(path=path, file=entry))
 
     def read(self, number: int, size_bytes: int, offset: int) -> bytes:
@@ -115,7 +118,7 @@ class ServedFiles:
             raise KernelRefusal(errno.EIO, f"{handle.path} cannot be written")
         taken = data[:_PAGE_BYTES]
         # The kernel reads it as a C string.
-        text = taken.partition(b"\0")[0].decode("utf-8", "surrogateescape")
+        text = taken.partition(b"\0")[0].decode("ascii", "surrogateescape")
         if text:
             self._kernel.write(handle.path, text, interrupted)
         return len(taken)
@@ -195,6 +198,15 @@ def _type_of(entry: Entry | None) -> int:
             return stat.S_IFLNK
         case _:
             return stat.S_IFREG
+
+
+def _permissions(mode: int) -> int:
+    """What whoever is neither owner nor of the group may do."""
+    return mode & (os.R_OK | os.W_OK | os.X_OK)
+
+
+def _denied(path: str, mode: int) -> KernelRefusal:
+    return KernelRefusal(errno.EACCES, f"{path} has the mode {mode & 0o777:04o}")
 
 
 def _content(handle: OpenFile) -> bytes:

@@ -19,7 +19,7 @@ def take_down(folder: Path) -> MountedModel | None:
     What its server had under way is ended, and saved. Raises ``ArgumentError``
     for a folder at which no model is mounted, and ``MachineError``.
     """
-    place = folder.absolute()
+    place = Path(os.path.realpath(folder))
     if not is_mounted(place):
         raise ArgumentError(
             text=str(folder),

@@ -8,6 +8,7 @@ has threads; it waits at a pipe that ends with the server. (libfuse's
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -30,9 +31,12 @@ class Watcher:
 
     def dismiss(self) -> None:
         """Say that there is nothing left to do, and wait for its end."""
-        os.write(self._send, _CLEAN)
+        # Whoever has killed it before has to unmount by hand, and no more.
+        with suppress(OSError):
+            os.write(self._send, _CLEAN)
         os.close(self._send)
-        os.waitpid(self._pid, 0)
+        with suppress(ChildProcessError):
+            os.waitpid(self._pid, 0)
 
 
 def _watch(receive: int, send: int, folder: Path) -> None:

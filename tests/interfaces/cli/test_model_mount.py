@@ -142,8 +142,15 @@ def test_without_the_library_it_says_what_to_install(
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_in_the_foreground_a_signal_unmounts(folder: Path, number: signal.Signals) -> None:
     words = ["model", "mount", "server", str(folder), "--foreground"]
+    # Whoever starts the tests in the background lets them ignore SIGINT.
+    script = (
+        "import signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from memhp.interfaces.cli.main import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
     started = subprocess.Popen(
-        [sys.executable, "-m", "memhp", *words], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", script, *words], stderr=subprocess.PIPE, text=True
     )
     assert started.stderr is not None
     assert "is mounted at" in started.stderr.readline()
@@ -172,6 +179,8 @@ def test_a_mount_that_a_dead_server_left_is_taken_away(
         os.close(each)
     assert is_mounted(folder)
     capsys.readouterr()
+    assert main(["model", "mount", "server", str(folder)]) == 2
+    assert "is a mount whose server is dead: unmount it with" in capsys.readouterr().err
     assert main(["model", "umount", str(folder)]) == 0
     assert "a machine whose server was dead" in capsys.readouterr().err
     assert not is_mounted(folder)

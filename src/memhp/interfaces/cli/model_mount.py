@@ -57,8 +57,7 @@ def mount(args: Namespace) -> ExitCode:
     )
     if args.foreground:
         with mounted:
-            _say(args, mounted)
-            return _stay(mounted)
+            return _stay(args, mounted)
     _say(args, mounted)
     mounted.leave()
     return ExitCode.DONE
@@ -103,11 +102,17 @@ def _as_json(args: Namespace, mounted: "Mounted") -> dict[str, Any]:
     }
 
 
-def _stay(mounted: "Mounted") -> ExitCode:
-    """Wait for the server's end; a signal that ends this process unmounts first."""
+def _stay(args: Namespace, mounted: "Mounted") -> ExitCode:
+    """Wait for the server's end; a signal that ends this process unmounts first.
+
+    Whoever is told that it is mounted may send one at once.
+    """
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+        # What was ignored from the start, as by nohup, stays so.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
     try:
+        _say(args, mounted)
         return ExitCode.DONE if mounted.wait() == 0 else ExitCode.MACHINE
     except KeyboardInterrupt:
         return ExitCode.DONE
