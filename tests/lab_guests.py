@@ -11,9 +11,11 @@ import pytest
 from memhp.core.errors import MachineError
 from memhp.core.geometry import GIB
 from memhp.core.guest_shape import GuestShape
+from memhp.machines.lab.carried import Carried
 from memhp.machines.lab.guest import Guest
 from memhp.machines.lab.kernels import KERNELS, find_kernel
 
+NOTHING = Carried()
 NEEDED = {"qemu-system-x86_64": "qemu-system-x86", "busybox": "busybox-static", "cpio": "cpio"}
 
 
@@ -55,11 +57,18 @@ def lab_folder_of_its_own() -> Iterator[None]:
 @contextmanager
 def booted_guest(kernel: str) -> Iterator[Guest]:
     """A guest of one GiB with a second node that has nothing yet."""
-    need_guests(kernel)
+    line = "memhp_default_state=offline nokaslr"
+    with guest_of(GuestShape(kernel=kernel, nodes=(GIB, 0), command_line=line)) as guest:
+        yield guest
+
+
+@contextmanager
+def guest_of(shape: GuestShape, carried: Carried = NOTHING) -> Iterator[Guest]:
+    """A guest of any shape, with what it carries; where none can be booted, the test is skipped."""
+    need_guests(shape.kernel)
     with lab_folder_of_its_own():
-        guest = Guest(f"t{kernel.replace('.', '-')}", bound=True)
-        line = "memhp_default_state=offline nokaslr"
-        guest.up(GuestShape(kernel=kernel, nodes=(GIB, 0), command_line=line))
+        guest = Guest(f"t{shape.kernel.replace('.', '-')}", bound=True)
+        guest.up(shape, carried)
         try:
             yield guest
         finally:

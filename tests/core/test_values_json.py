@@ -1,4 +1,4 @@
-"""Values as JSON and back: every request, action, outcome, expectation and snapshot is the same."""
+"""Values as JSON and back are the same; what is none of the wanted type is one sentence."""
 
 import json
 from dataclasses import fields
@@ -16,7 +16,7 @@ from memhp.core.ranges import PhysRange
 from memhp.core.request import Request
 from memhp.core.snapshot import Device, HostBudget, Room
 from memhp.core.targets import Addresses, Blocks
-from memhp.core.values_json import ValueFormatError, from_json, to_json
+from memhp.core.values_json import ValueFormatError, from_json, parse_json, to_json
 
 ranges = st.builds(PhysRange.at, st.integers(0, 1 << 40), st.integers(1, 1 << 30))
 st.register_type_strategy(PhysRange, ranges)
@@ -98,3 +98,34 @@ def test_fields_with_defaults_may_be_missing() -> None:
     }
     device = from_json(Device, old)
     assert (device.node, device.requested_bytes, device.pending) == (NodeId(0), None, None)
+
+
+WRONG: dict[str, tuple[Any, Any]] = {
+    "a type that is no text": (Outcome, {"type": []}),
+    "a type that is an object": (Outcome, {"type": {"type": "Done"}}),
+    "an unknown type": (Outcome, {"type": "Undone"}),
+    "no object": (Outcome, [1]),
+    "too few fields": (Plan, {"type": "Plan", "steps": []}),
+}
+
+
+@pytest.mark.parametrize(("kind", "item"), WRONG.values(), ids=WRONG.keys())
+def test_what_is_no_value(kind: Any, item: Any) -> None:
+    with pytest.raises(ValueFormatError, match=r"is no .*: the file is damaged or not memhp's"):
+        from_json(kind, item)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000])
+def test_what_is_nested_too_deep_is_no_json(text: str) -> None:
+    with pytest.raises(ValueError, match=r"nested too deep|Expecting value"):
+        parse_json(text)
+
+
+@pytest.mark.parametrize("depth", range(100, 1000, 50))
+def test_any_depth_that_json_has_is_told(depth: int) -> None:
+    try:
+        item = json.loads("[" * depth + "]" * depth)
+    except RecursionError:
+        return
+    with pytest.raises(ValueFormatError, match="is no Plan"):
+        from_json(Plan, item)

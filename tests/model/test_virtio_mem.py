@@ -83,10 +83,12 @@ def test_movable_blocks_go_before_those_of_the_kernel() -> None:
     assert blocks(kernel) == [low, high]
 
 
-def test_unplugging_stops_at_what_cannot_move() -> None:
+@pytest.mark.parametrize("kind", ["unmovable", "pinned"])
+def test_unplugging_stops_at_what_does_not_move(kind: str) -> None:
     kernel = machine()
     ask(kernel, 256)
-    kernel.unmovable[blocks(kernel)[1]] = "a pinned page"
+    held: dict[int, str] = getattr(kernel, kind)
+    held[blocks(kernel)[1]] = "a page that stays"
     assert ask(kernel, 0) == 128
     assert len(blocks(kernel)) == 1
 

@@ -12,7 +12,7 @@ from memhp.core.events import StepProgress
 from memhp.core.geometry import BlockId, NodeId
 from memhp.core.listing import BlockFile, Listing
 from memhp.core.machine import Tell
-from memhp.core.outcome import Done, Outcome, Partly, Refused
+from memhp.core.outcome import Done, Outcome, Partly, Refused, Unanswered
 from memhp.core.plan import (
     AddDevice,
     Expectation,
@@ -34,6 +34,7 @@ from memhp.model.hardware import DoesNotFit, give_address, new_dimm
 from memhp.model.host_budget import growth_of_resize
 from memhp.model.kernel import Kernel
 from memhp.model.list_blocks import list_blocks
+from memhp.model.silence import come_round, is_silent
 from memhp.model.steps import KernelRefusal, Pause, Steps, WouldBlock, run
 from memhp.model.take_snapshot import devices, one_block, take_snapshot
 from memhp.model.tree.tree import Tree
@@ -69,7 +70,10 @@ class KernelSource(Protocol):
 
 
 class ModelMachine:
-    """A modelled machine. Its steps never wait: what would block forever is refused."""
+    """A modelled machine. Its steps never wait: what would block for ever is refused.
+
+    A step that the kernel would try for ever ends as a deadline ends it.
+    """
 
     can = frozenset(
         {
@@ -114,8 +118,11 @@ class ModelMachine:
                 _check_expectation(kernel, step.expect)
                 self._check_host(kernel, step)
                 outcome = _apply(kernel, step, tell)
+                run(come_round(kernel))
                 if isinstance(outcome, Refused):
                     self._source.came_of_it(f"refused: {outcome.words}")
+                elif isinstance(outcome, Unanswered):
+                    self._source.came_of_it("no answer yet")
                 return outcome
         except (_NotAsExpected, DoesNotFit) as problem:
             return Refused(reason=str(problem))
@@ -141,6 +148,7 @@ class ModelMachine:
         """Write one of the machine's files, as a shell would; raises ``KernelRefusal``."""
         with self._source.change(f"write '{text}' to {path}") as kernel:
             Tree(kernel).write(path, text + "\n")
+            run(come_round(kernel))
 
     def _check_host(self, kernel: Kernel, step: Step) -> None:
         """Refuse what would overcommit the host; nobody else changes a guest of it meanwhile."""
@@ -162,7 +170,8 @@ class ModelMachine:
         present = kernel.iomem.ram_pages(kernel.block_range(number))
         poisoned = len(kernel.poisoned_in(number))
         own = (kernel.hosted.get(number) or 0) + block.altmap_pages
-        own = min(own + (number in kernel.unmovable), present - poisoned)
+        stuck = (number in kernel.unmovable) + (number in kernel.pinned)
+        own = min(own + stuck, present - poisoned)
         pages = {
             PageKind.UNMOVABLE: own,
             PageKind.HOLE: nr_pages - present,
@@ -257,6 +266,8 @@ def _apply(kernel: Kernel, step: Step, tell: Tell) -> Outcome:
         case AddDevice():
             return _added(kernel, step, step.action, tell)
         case RemoveDevice(device=name):
+            if is_silent(kernel.slots[name]):
+                return Unanswered(asked=str(step))
             verdict = _run(eject(kernel, kernel.slots[name]), step, tell)
             return _of_verdict(verdict, "removed")
         case ResizeDevice():
@@ -267,6 +278,11 @@ def _resized(kernel: Kernel, step: Step, action: ResizeDevice, tell: Tell) -> Ou
     """Let the driver work until it cannot go on; that it would try again later changes nothing."""
     device = kernel.virtio_mem[action.device]
     before, wanted = device.plugged_bytes, action.requested_bytes
+    if wanted != before and is_silent(device):
+        device.requested_bytes = wanted
+        return Partly(
+            done_bytes=0, wanted_bytes=abs(wanted - before), reason="the guest does not answer"
+        )
     after = _run(resize(kernel, device, wanted), step, tell)
     if after == wanted:
         return Done(note=f"{format_size(after)} plugged")
@@ -299,7 +315,8 @@ def _added(kernel: Kernel, step: Step, action: AddDevice, tell: Tell) -> Outcome
 
 def _slot(kernel: Kernel, action: AddDevice) -> DimmSlot:
     if action.size_bytes is not None:
-        return new_dimm(kernel, action.device, action.size_bytes, action.node or NodeId(0))
+        node = action.node or NodeId(0)
+        return new_dimm(kernel, action.device, action.size_bytes, node, action.address)
     slot = kernel.slots[action.device]
     give_address(kernel, slot)
     return slot

@@ -14,8 +14,8 @@ if TYPE_CHECKING:  # a listing of this host needs nothing but its reader
     from memhp.machines.qemu.machine import QemuMachine
 
 _KINDS = (
-    "addresses are linux:, linux:/saved/tree, model:NAME, model:FILE.machine, lab:NAME, "
-    "qemu:QMP_SOCKET,agent=AGENT_SOCKET and qemu:NAME"
+    "addresses are linux:, linux:DIR (a saved tree or a mounted model), model:NAME, "
+    "model:FILE.machine, lab:NAME, qemu:QMP_SOCKET,agent=AGENT_SOCKET and qemu:NAME"
 )
 
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,10 @@ class BootedKernel:
     lasts = False
 
     def __init__(
-        self, kernel: Kernel, identity: str, host: Callable[[Kernel], HostBudget] | None = None
+        self,
+        kernel: Kernel,
+        identity: str,
+        host: Callable[[Kernel], HostBudget | None] = lambda _kernel: None,
     ) -> None:
         self._kernel = kernel
         self._host = host
@@ -43,7 +47,7 @@ class BootedKernel:
 
     def host(self) -> HostBudget | None:
         """The host as it is described, and its other guests as they boot."""
-        return None if self._host is None else self._host(self._kernel)
+        return self._host(self._kernel)
 
     def came_of_it(self, outcome: str) -> None:
         """Nothing is logged."""
@@ -85,35 +89,70 @@ class KeptKernel:
         self._file.came_of_it(outcome)
 
 
-def open_model(rest: str) -> ModelMachine:
-    """Open what follows ``model:``; empty means the shipped server.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InFile:
+    """A model machine in a state file: the machine itself, or a guest of it."""
+
+    path: Path
+    guest: str
+
+    @property
+    def address(self) -> str:
+        """The machine's address from any folder."""
+        return f"model:{self.path.absolute()}" + (f"/{self.guest}" if self.guest else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """A model machine that is booted from its description and lives in memory only.
+
+    ``host`` is the machine that it is a guest of, if it is one.
+    """
+
+    address: str
+    description: Description
+    host: Description | None = None
+
+    def budget(self, kernel: Kernel) -> HostBudget | None:
+        """What the host has left: its other guests are as they boot, for nobody runs them."""
+        if self.host is None:
+            return None
+        name = self.description.name
+        others = [promised_at_boot(g.firmware) for g in self.host.guests if g.name != name]
+        return budget_of(self.host.name, start(self.host), [*others, promised_bytes(kernel)])
+
+
+def find_model(rest: str) -> InFile | Described:
+    """Find what follows ``model:``; empty means the shipped server.
 
     ``NAME`` is a shipped machine, ``FILE.toml`` a description, any other file
     a state file, which comes before a shipped machine of its name; ``/GUEST``
     behind it is one of its guests. Raises ``MachineError`` and ``NoSuchObject``.
     """
-    address = f"model:{rest}"
     name, guest = _split(rest or "server")
     if _is_file(name) and not name.endswith(_DESCRIPTION_SUFFIX):
-        from memhp.model.store import StateFile  # noqa: PLC0415
-
-        file = StateFile.open(name)
-        if guest:
-            file.identity_of(guest)
-        absolute = f"model:{Path(name).absolute()}" + (f"/{guest}" if guest else "")
-        return ModelMachine(address, KeptKernel(file, guest), absolute)
+        return InFile(path=Path(name), guest=guest)
     described = _load(name)
-    host = _host_of(name, described, guest) if guest else None
-    kernel = start(_guest_of(described, guest))
-    return ModelMachine(address, BootedKernel(kernel, address, host))
+    return Described(
+        address=f"model:{rest}",
+        description=_guest_of(described, guest),
+        host=described if guest else None,
+    )
 
 
-def _host_of(name: str, described: Description, guest: str) -> Callable[[Kernel], HostBudget]:
-    def budget(kernel: Kernel) -> HostBudget:
-        others = [promised_at_boot(g.firmware) for g in described.guests if g.name != guest]
-        return budget_of(name, start(described), [*others, promised_bytes(kernel)])
+def open_model(rest: str) -> ModelMachine:
+    """Open what follows ``model:``, as ``find_model()`` finds it; raises the same."""
+    address = f"model:{rest}"
+    found = find_model(rest)
+    if isinstance(found, Described):
+        kernel = start(found.description)
+        return ModelMachine(address, BootedKernel(kernel, address, found.budget))
+    from memhp.model.store import StateFile  # noqa: PLC0415
 
-    return budget
+    file = StateFile.open(found.path)
+    if found.guest:
+        file.identity_of(found.guest)
+    return ModelMachine(address, KeptKernel(file, found.guest), found.address)
 
 
 def _split(rest: str) -> tuple[str, str]:

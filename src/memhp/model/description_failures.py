@@ -4,7 +4,7 @@ import errno
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypedDict
 
 from memhp.core.geometry import PAGE_SHIFT, pages_of
 from memhp.core.ranges import PhysRange
@@ -12,11 +12,13 @@ from memhp.model.description_table import Table
 from memhp.model.firmware import Dimm
 from memhp.model.kernel import Kernel
 from memhp.model.notifiers import INJECTABLE
+from memhp.model.silence import NEVER
 
-_KINDS = ("unmovable", "notifier", "poisoned")
-_UNMOVABLE_KEYS = ("blocks", "addresses", "dimm", "what")
+_KINDS = ("unmovable", "pinned", "notifier", "poisoned", "silent")
+_PLACED_KEYS = ("blocks", "addresses", "dimm", "what")
 _NOTIFIER_KEYS = ("event", "errno")
 _POISONED_KEYS = ("address", "dimm", "pages")
+_SILENT_KEYS = ("device", "changes")
 _MOST_PAGES: Final = 4096
 _BLOCKS = re.compile(r"\d{1,9}(?:-\d{1,9})?(?:,\d{1,9}(?:-\d{1,9})?)*")
 
@@ -30,9 +32,19 @@ class Unmovable:
 
     def apply(self, kernel: Kernel) -> None:
         """Put it into the blocks that are there."""
-        for numbers in self.blocks:
-            for run in kernel.blocks.within(numbers.start, numbers.stop):
-                kernel.unmovable |= dict.fromkeys(range(run.start, run.end), self.what)
+        kernel.unmovable |= _in_blocks(kernel, self.blocks, self.what)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pinned:
+    """Pages in these blocks look movable and never move; ``what`` says who holds them."""
+
+    blocks: tuple[range, ...]
+    what: str
+
+    def apply(self, kernel: Kernel) -> None:
+        """Put it into the blocks that are there."""
+        kernel.pinned |= _in_blocks(kernel, self.blocks, self.what)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,16 +71,31 @@ class Poisoned:
         kernel.poisoned |= set(self.pfns)
 
 
-Failure = Unmovable | NotifierError | Poisoned
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Silent:
+    """The guest does not answer what the host asks about a device until so many changes later."""
+
+    device: str
+    changes: int
+
+    def apply(self, kernel: Kernel) -> None:
+        """Let it be silent from now on."""
+        slot = kernel.slots.get(self.device)
+        device = kernel.virtio_mem[self.device] if slot is None else slot
+        device.answers_after = self.changes
+
+
+Failure = Unmovable | Pinned | NotifierError | Poisoned | Silent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """What failures may name: memory by address, and DIMMs."""
+    """What failures may name: memory by address, DIMMs, and every device."""
 
     block_size_bytes: int
     present: tuple[PhysRange, ...]
     dimms: tuple[Dimm, ...]
+    devices: tuple[str, ...] = ()
 
     def overlaps(self, wanted: PhysRange) -> bool:
         """Tell whether there is memory at boot in the range."""
@@ -79,15 +106,24 @@ def read_failures(table: Table, ground: Ground) -> tuple[Failure, ...]:
     """Read ``[failures]``; raises ``DescriptionError``."""
     table.only(_KINDS)
     readers: tuple[tuple[str, Callable[[Table, Ground], Failure]], ...] = (
-        ("unmovable", _unmovable),
+        ("unmovable", lambda table, ground: Unmovable(**_placed(table, ground))),
+        ("pinned", lambda table, ground: Pinned(**_placed(table, ground))),
         ("notifier", _notifier),
         ("poisoned", _poisoned),
+        ("silent", _silent),
     )
     return tuple(read(one, ground) for kind, read in readers for one in table.tables(kind))
 
 
-def _unmovable(table: Table, ground: Ground) -> Unmovable:
-    table.only(_UNMOVABLE_KEYS)
+class _Placed(TypedDict):
+    """What lies in some blocks."""
+
+    blocks: tuple[range, ...]
+    what: str
+
+
+def _placed(table: Table, ground: Ground) -> _Placed:
+    table.only(_PLACED_KEYS)
     what = table.text("what")
     place = _only_one_of(table, ("blocks", "addresses", "dimm"))
     match place:
@@ -106,7 +142,16 @@ def _unmovable(table: Table, ground: Ground) -> Unmovable:
             raise table.error(
                 place, "names blocks that the machine does not have at boot", _what_is_there(ground)
             )
-    return Unmovable(blocks=blocks, what=what)
+    return {"blocks": blocks, "what": what}
+
+
+def _in_blocks(kernel: Kernel, blocks: tuple[range, ...], what: str) -> dict[int, str]:
+    """The same content for those of the blocks that are there."""
+    found: dict[int, str] = {}
+    for numbers in blocks:
+        for run in kernel.blocks.within(numbers.start, numbers.stop):
+            found |= dict.fromkeys(range(run.start, run.end), what)
+    return found
 
 
 def _blocks(table: Table) -> tuple[range, ...]:
@@ -149,6 +194,16 @@ def _poisoned(table: Table, ground: Ground) -> Poisoned:
     if not any(part.start <= start and wanted.end <= part.end for part in ground.present):
         raise table.error("address", "is no memory at boot", _what_is_there(ground))
     return Poisoned(pfns=tuple(range(pages_of(start), pages_of(start) + nr_pages)))
+
+
+def _silent(table: Table, ground: Ground) -> Silent:
+    table.only(_SILENT_KEYS)
+    name = table.text("device")
+    if name not in ground.devices:
+        known = ", ".join(ground.devices) or "none"
+        raise table.error("device", "is not described", f"devices that are: {known}")
+    changes = table.count("changes", least=1, most=999) if "changes" in table else NEVER
+    return Silent(device=name, changes=changes)
 
 
 def _only_one_of(table: Table, keys: tuple[str, ...]) -> str:

@@ -9,10 +9,11 @@ counts as free unless it is among those known to hold what cannot move.
 import errno
 from typing import Final
 
+from memhp.core.errno_names import EHWPOISON
 from memhp.core.geometry import PAGE_SHIFT
 from memhp.core.words import BlockState
 from memhp.model.kernel import Kernel
-from memhp.model.steps import EHWPOISON, KernelRefusal
+from memhp.model.steps import KernelRefusal
 from memhp.model.tree.entries import word
 
 _FREE: Final = "free buddy page: Recovered"

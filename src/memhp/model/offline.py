@@ -57,6 +57,11 @@ def what_cannot_move(kernel: Kernel, number: int, block: Block) -> str | None:
     return None
 
 
+def holds_fast(kernel: Kernel, number: int, block: Block) -> bool:
+    """Whether whoever allocates the block's range gives up (``alloc_contig_range()``)."""
+    return number in kernel.pinned or what_cannot_move(kernel, number, block) is not None
+
+
 def _offline_pages(kernel: Kernel, number: int, block: Block) -> Steps[None]:
     """Everything that may refuse, in the kernel's order."""
     if kernel.iomem.ram_pages(kernel.block_range(number)) != kernel.pages_per_block:
@@ -68,8 +73,19 @@ def _offline_pages(kernel: Kernel, number: int, block: Block) -> Steps[None]:
         yield Pause.GOING_OFFLINE
         ask_notifiers(kernel, GOING_OFFLINE)
         yield Pause.MIGRATING
+        # A pinned page is no obstacle until it has to move, and then for ever:
+        # ``folio_migrate_mapping()`` answers EAGAIN, and nothing counts how often.
+        while number in kernel.pinned:
+            yield Pause.PINNED
     except Signal:
-        raise KernelRefusal(errno.EINTR, "signal backoff") from None
+        raise KernelRefusal(errno.EINTR, _backoff(kernel, number)) from None
+
+
+def _backoff(kernel: Kernel, number: int) -> str:
+    what = kernel.pinned.get(number)
+    if what is None:
+        return "signal backoff"
+    return f"signal backoff: pages are pinned, and the kernel would try for ever: {what}"
 
 
 def _go_offline(kernel: Kernel, number: int, block: Block) -> None:

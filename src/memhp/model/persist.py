@@ -38,6 +38,7 @@ PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     "faults": (
         "unmovable",
         "held",
+        "pinned",
         "poisoned",
         "poison_counter",
         "notifier_errors",
@@ -45,6 +46,8 @@ PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "counters": ("seqnum",),
 }
+ADDED_LATER: Final = frozenset({"pinned"})
+"""Fields that older state files lack, and that then have their default."""
 HAPPENED: Final = frozenset({"uevents", "log"})
 """Fields that are kept in the log and not in the state."""
 _DAMAGE = (CodecError, ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError)
@@ -70,7 +73,7 @@ def decode_kernel(parts: Mapping[str, str]) -> Kernel:
         given: dict[str, Any] = {}
         for part, names in PARTS.items():
             items = json.loads(parts[part])
-            if items.keys() != set(names):
+            if not set(names) - ADDED_LATER <= items.keys() <= set(names):
                 raise CodecError(f"the part '{part}' has other fields")
             given |= {name: each[name].decode(item) for name, item in items.items()}
         return Kernel(**given)

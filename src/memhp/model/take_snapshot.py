@@ -61,6 +61,8 @@ def devices(kernel: Kernel) -> Iterator[Device]:
             node=slot.node,
             present=slot.present,
             ranges=(slot.range,) if slot.enabled else (),
+            pending=slot.waits is not None,
+            verdict=slot.verdict,
         )
     for device in kernel.virtio_mem.values():
         yield Device(

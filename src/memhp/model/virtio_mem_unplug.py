@@ -3,9 +3,9 @@
 Source: ``virtio_mem_sbm_unplug_request()``, ``virtio_mem_bbm_unplug_request()``,
 ``offline_and_remove_memory()``.
 
-Model: where something in a block is known to be unmovable, but not where in it
-(the kernel's own pages, what a description says), the block gives back nothing;
-the driver would still free its other sub-blocks.
+Model: where something in a block is known to be unmovable or pinned, but not where
+in it (the kernel's own pages, what a description says), the block gives back
+nothing; the driver would still free its other sub-blocks.
 """
 
 from memhp.core.geometry import pages_of
@@ -15,7 +15,7 @@ from memhp.model.blocks import Block
 from memhp.model.devices import VirtioMemDevice
 from memhp.model.hot_add import remove_memory
 from memhp.model.kernel import Kernel
-from memhp.model.offline import device_offline, what_cannot_move
+from memhp.model.offline import device_offline, holds_fast
 from memhp.model.online import arm, device_online
 from memhp.model.steps import KernelRefusal, Steps
 
@@ -73,7 +73,7 @@ def _free_parts(kernel: Kernel, device: VirtioMemDevice, number: int, most: int)
     One that cannot be freed is passed over.
     """
     block = kernel.blocks.get(number)
-    if block is None or what_cannot_move(kernel, number, block) is not None:
+    if block is None or holds_fast(kernel, number, block):
         return 0
     held = device.held.get(number, 0) if block.state is BlockState.ONLINE else 0
     free, count = device.plugged[number] & ~held, 0
@@ -121,7 +121,7 @@ def _remove_big(kernel: Kernel, device: VirtioMemDevice, numbers: range) -> Step
         block = kernel.blocks.get(number)
         if block is None or block.state is BlockState.OFFLINE:
             continue
-        if number in device.held or what_cannot_move(kernel, number, block) is not None:
+        if number in device.held or holds_fast(kernel, number, block):
             return False
     removed = yield from _offline_and_remove(kernel, numbers)
     if removed:

@@ -71,6 +71,10 @@ class Conductor:
         journals = self._journals()
         story = journals.read(name)
         _check_open(journals, name, story)
+        return self._as_named_in(story)._resume(name, story)  # noqa: SLF001 - one of its own
+
+    def _resume(self, name: str, story: Story) -> Ending:
+        journals = self._journals()
         with self._lock(f"resume {name}"):
             self._check_identities(name, story)
             with journals.reopen(name) as journal:
@@ -91,6 +95,10 @@ class Conductor:
         ``only`` the machines at hand, where others that it was about are gone or
         were booted since.
         """
+        story = self._journals().read(name)
+        return self._as_named_in(story)._undo(name, only=only)  # noqa: SLF001 - one of its own
+
+    def _undo(self, name: str, *, only: bool) -> Ending:
         with self._lock(f"undo {name}"):
             self._pending()
             story = self._journals().read(name)
@@ -101,6 +109,22 @@ class Conductor:
                 self._check_identities(name, story)
                 check_known(name, story.operation, look_at(self.machines, request))
                 return self._converge(operation, kept.note, kept.listen)
+
+    def _as_named_in(self, story: Story) -> "Conductor":
+        """The same, with the machines by the names that the operation's steps carry.
+
+        A machine may have been opened by another name since; its identity tells.
+        """
+        known = {_machine_part(machine.identity): machine for machine in self.machines.values()}
+        bounds = story.begun.machines
+        if len(bounds) == len(self.machines) == 1:
+            [machine] = self.machines.values()
+            return replace(self, machines={bounds[0].name: machine})
+        named = {
+            bound.name: self.machines.get(bound.name) or known.get(_machine_part(bound.identity))
+            for bound in bounds
+        }
+        return replace(self, machines={name: m for name, m in named.items() if m is not None})
 
     def _converge(
         self, operation: Operation, note: Note, listen: Listener, *, but: str | None = None
@@ -191,7 +215,7 @@ class Conductor:
             was, here = bound.identity, self.machines[bound.name].identity
             if was == here:
                 continue
-            same = was.rpartition(":")[0] == here.rpartition(":")[0]
+            same = _machine_part(was) == _machine_part(here)
             what = "has been booted since" if same else "is another machine"
             several = len(story.begun.machines) > 1
             raise JournalError(
@@ -229,6 +253,11 @@ class _Kept:
             self._journal.close()
 
 
+def _machine_part(identity: str) -> str:
+    """An identity without the boot."""
+    return identity.rpartition(":")[0]
+
+
 def now() -> str:
     """The time of day in UTC, for the journal."""
     return datetime.now(UTC).isoformat(timespec="seconds")
@@ -239,7 +268,10 @@ def undone_by(journals: Journals, name: str) -> str | None:
     for other in reversed(journals.names()):
         if int(other) <= int(name):
             return None
-        story = journals.read(other)
+        try:
+            story = journals.read(other)
+        except JournalError:
+            continue
         request = story.begun.request
         undoes = isinstance(request, Undo) and (request.operation, request.only) == (name, None)
         if undoes and story.finished is not None and story.finished.ending is Ending.DONE:

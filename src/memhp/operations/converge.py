@@ -22,6 +22,8 @@ from memhp.operations.untouchable import Pending, check_touched
 
 Note = Callable[[Record], None]
 """Puts a record into the journal."""
+_WAITS = "what waits for an answer was left: 'memhp resume' goes on once there is one"
+_WAITS_ALONE = "all that is left to put back waits for an answer: undo again once there is one"
 Machines = Mapping[str, Machine]
 """Machines by the names that steps carry."""
 
@@ -93,14 +95,8 @@ def _end(
     operation: Operation, snapshots: Snapshots, *, late: bool, tell: Listener, waits: bool
 ) -> Ending:
     """Tell how it ended. What could not be put back yet, for it waits for an answer, has not."""
-    ending = ending_of(operation, snapshots)
+    ending, account = ending_of(operation, snapshots), account_of_it(operation, snapshots)
     if waits and isinstance(operation.request, Undo) and ending is not Ending.DONE:
-        ending = Ending.UNKNOWN
-    tell(
-        OperationEnded(
-            ending=ending,
-            late=late and ending is not Ending.DONE,
-            account=account_of_it(operation, snapshots),
-        )
-    )
+        ending, account = Ending.UNKNOWN, _WAITS if operation.legs else _WAITS_ALONE
+    tell(OperationEnded(ending=ending, late=late and ending is not Ending.DONE, account=account))
     return ending

@@ -134,21 +134,20 @@ def _how_far(step: Step, now: Now, leg: Leg) -> Partly | None:
     """How much of a resize was done, where it was not all."""
     if not isinstance(step.action, ResizeDevice):
         return None
-    device = now[step.action.device]
-    was = next(
-        thing
-        for thing in leg.before[step.machine]
-        if isinstance(thing, Device) and thing.name == step.action.device
-    )
-    assert isinstance(device, Device)  # noqa: S101 - it is as after its step
-    if device.plugged_bytes == step.action.requested_bytes:
+    name, plugged = step.action.device, _plugged(now.get(step.action.device))
+    if plugged == step.action.requested_bytes:
         return None
-    before = was.plugged_bytes or 0
+    was = (t for t in leg.before.get(step.machine, ()) if isinstance(t, Device) and t.name == name)
+    before = _plugged(next(was, None))
     return Partly(
-        done_bytes=abs((device.plugged_bytes or 0) - before),
+        done_bytes=abs(plugged - before),
         wanted_bytes=abs(step.action.requested_bytes - before),
         reason="found so",
     )
+
+
+def _plugged(thing: Thing | None) -> int:
+    return (thing.plugged_bytes or 0) if isinstance(thing, Device) else 0
 
 
 def _gives_memory(step: Step, now: Now) -> bool:

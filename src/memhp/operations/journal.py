@@ -14,9 +14,10 @@ from typing import Self
 
 from memhp.core.errors import JournalError
 from memhp.core.events import Event, OperationEnded, StepEnded, StepStarted
-from memhp.core.values_json import ValueFormatError, from_json, to_json
+from memhp.core.values_json import ValueFormatError, from_json, parse_json, to_json
 from memhp.core.words import Ending, ExitCode
 from memhp.operations.journal_records import (
+    VERSION,
     Begun,
     Ended,
     Finished,
@@ -87,6 +88,7 @@ class Journals:
                 exit_code=ExitCode.USAGE,
             ) from err
         try:
+            _check_version(name, data)
             return story_of(map(_record, _whole_lines(data)))
         except (ValueError, ValueFormatError) as err:
             raise JournalError(
@@ -165,8 +167,20 @@ class Journal:
         return listener
 
 
+def _check_version(name: str, data: bytes) -> None:
+    """Raise ``JournalError`` for a journal of another version of memhp."""
+    first = parse_json(data.partition(b"\n")[0] or b"null")
+    version = first.get("version", VERSION) if isinstance(first, dict) else VERSION
+    if version != VERSION:
+        raise JournalError(
+            operation=f"operation {name}",
+            problem=f"has a journal of version {version}; this memhp knows version {VERSION}",
+            advice="use the memhp that made it",
+        )
+
+
 def _record(line: bytes) -> Record:
-    record: Record = from_json(Record, json.loads(line))
+    record: Record = from_json(Record, parse_json(line))
     return record
 
 

@@ -6,7 +6,7 @@ from typing import Union
 
 from memhp.core.outcome import Outcome
 from memhp.core.plan import Plan
-from memhp.core.request import Conditions, Request
+from memhp.core.request import Apply, Conditions, Move, Request, Undo
 from memhp.core.words import Ending
 from memhp.operations.operation import Leg, Operation, Things
 
@@ -108,6 +108,7 @@ def story_of(records: Iterable[Record]) -> Story:
         if isinstance(record, Begun):
             if story is not None:
                 raise ValueError("it begins twice")
+            _check_machines(record)
             story = Story(
                 begun=record,
                 operation=Operation(
@@ -123,10 +124,27 @@ def story_of(records: Iterable[Record]) -> Story:
     return story
 
 
+def _check_machines(begun: Begun) -> None:
+    """Raise ``ValueError`` where a request cannot be about these machines."""
+    names = {bound.name for bound in begun.machines}
+    match begun.request:
+        case Move(giver=giver, taker=taker):
+            fits = names == {giver, taker}
+        case Apply() | Undo():
+            fits = bool(names)
+        case _:
+            fits = len(names) == 1
+    if not fits or len(names) != len(begun.machines) or not begun.goal.keys() <= names:
+        raise ValueError("its machines are not those of its request")
+
+
 def _next(story: Story, record: Planned | Intended | Ended | Answered | Finished) -> Story:
     operation = story.operation
     match record:
         case Planned():
+            named = {step.machine for step in record.plan.steps} | record.before.keys()
+            if not named <= {bound.name for bound in story.begun.machines}:
+                raise ValueError("a step is about a machine that the operation is not")
             leg = Leg(
                 plan=record.plan,
                 before=record.before,

@@ -43,9 +43,16 @@ def account_words(operation: Operation, request: Move, snapshots: Snapshots) -> 
         f"{request.giver} has {_change(-account.taken_bytes)}, "
         f"{request.taker} has {_change(account.given_bytes)}"
     )
-    if account.over_bytes:
-        return f"{text}; {format_size(account.over_bytes)} stays with the host"
-    return text
+    over = left_over(account.over_bytes, snapshots[request.giver])
+    return f"{text}; {over}" if over else text
+
+
+def left_over(over_bytes: int, giver: Snapshot) -> str:
+    """Where memory is that was taken and not given; empty where there is none."""
+    if not over_bytes:
+        return ""
+    where = "is left over" if giver.host is None else "stays with the host"
+    return f"{format_size(over_bytes)} {where}"
 
 
 def came(operation: Operation, machine: Snapshot) -> tuple[MemoryBlock, ...]:

@@ -35,7 +35,9 @@ def is_complete(operation: Operation, snapshot: Snapshot) -> bool:
     if enough is not None and len(done) * snapshot.block_size_bytes >= enough:
         return True
     first = next(operation.forward(), None)
-    return first is None or len(done) >= len(first.plan.steps)
+    if first is None:
+        return not _plan(operation, snapshot, frozenset()).steps
+    return len(done) >= len(first.plan.steps)
 
 
 def _plan(operation: Operation, snapshot: Snapshot, refused: frozenset[int]) -> Plan:

@@ -85,6 +85,9 @@ def ending_of(operation: Operation, snapshots: Snapshots) -> Ending:
 
 def account_of_it(operation: Operation, snapshots: Snapshots) -> str:
     """What came of it by the machines' own account, where the steps alone do not tell."""
+    asked = operation.unanswered()
+    if asked is not None:
+        return f"no answer to '{asked}' yet: 'memhp resume' takes it once there is one"
     if not operation.legs:
         return ""
     match operation.request:

@@ -38,8 +38,9 @@ def go_on(
     if new is None:
         if not went_well:
             return None
-        step = put_in_step(snapshot, _was(operation, snapshot, old))
-        return ahead(plan_of(request, snapshot, (step,)), to_the_end=True)
+        was = _was(operation, snapshot, old)
+        steps = tuple(put_in_step(snapshot, device) for device in (was,) if device is not None)
+        return ahead(plan_of(request, snapshot, steps), to_the_end=True)
     steps = _unlike(operation, snapshot, refused_in(operation.legs), old)
     return ahead(plan_of(request, snapshot, steps), to_the_end=True)
 
@@ -89,12 +90,11 @@ def _unlike(
     return tuple(like_steps(snapshot, was or blocks_of_device(snapshot, old), mine, stuck))
 
 
-def _was(operation: Operation, snapshot: Snapshot, name: str) -> Device:
-    return next(
-        thing
-        for thing in operation.before()[snapshot.machine]
-        if isinstance(thing, Device) and thing.name == name
-    )
+def _was(operation: Operation, snapshot: Snapshot, name: str) -> Device | None:
+    for thing in operation.before().get(snapshot.machine, ()):
+        if isinstance(thing, Device) and thing.name == name:
+            return thing
+    return None
 
 
 def _check_rest(request: Replace, snapshot: Snapshot, old: Device) -> None:

@@ -35,8 +35,9 @@ def go_on(operation: Operation, request: Resize, snapshot: Snapshot, *, late: bo
             if request.zone is not None
             else ()
         )
-        if not steps and goes_on(operation, snapshot.machine, device):
-            steps = (resize_step(snapshot, device, wanted_bytes(operation)),)
+        wanted = wanted_bytes(operation)
+        if not steps and wanted is not None and goes_on(operation, snapshot.machine, device):
+            steps = (resize_step(snapshot, device, wanted),)
         if steps:
             return ahead(plan_of(request, snapshot, steps))
     if operation.conditions.all_or_nothing and not is_complete(operation, request, snapshot):
@@ -48,7 +49,7 @@ def is_complete(operation: Operation, request: Resize, snapshot: Snapshot) -> bo
     """Whether the guest has what was asked for, or enough of the change, where it was to be."""
     device = device_meant(request.device, snapshot)
     if not operation.legs:
-        return True
+        return not plan_resize(request, snapshot).steps
     zone = request.zone
     if zone is not None and not all(in_zone(b, zone) for b in came(operation, snapshot)):
         return False
@@ -77,11 +78,12 @@ def account(operation: Operation, request: Resize, snapshot: Snapshot) -> str:
     return f"{request.device} has {format_size(now)}, {format_size(abs(by))} {more} than before"
 
 
-def wanted_bytes(operation: Operation) -> int:
+def wanted_bytes(operation: Operation) -> int | None:
     """The size that was asked for in the first leg."""
-    action = operation.legs[0].plan.steps[0].action
-    assert isinstance(action, ResizeDevice)  # noqa: S101 - plan_resize() makes no other
-    return action.requested_bytes
+    for step in operation.legs[0].plan.steps:
+        if isinstance(step.action, ResizeDevice):
+            return step.action.requested_bytes
+    return None
 
 
 def came(operation: Operation, snapshot: Snapshot) -> tuple[MemoryBlock, ...]:

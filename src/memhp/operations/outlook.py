@@ -5,9 +5,11 @@ device, and where policy puts them.
 """
 
 from memhp.core.request import Add, Move, Replace, Request, Resize
-from memhp.core.snapshot import Snapshots
+from memhp.core.snapshot import Snapshot, Snapshots
 from memhp.core.words import OnlineType
+from memhp.operations.move_account import left_over
 from memhp.operations.operation import the_only
+from memhp.operations.plan_move import plan_take
 from memhp.operations.plan_physical import device_to_replace
 
 
@@ -26,8 +28,16 @@ def outlook(request: Request, snapshots: Snapshots) -> tuple[str, ...]:
         case Add(zone=zone) | Resize(zone=zone) if zone is not None:
             return (_online(zone, "the blocks that come"),)
         case Move(taker=taker, zone=zone):
-            return (_online(zone, f"the blocks that come to {taker}"),)
+            online = _online(zone, f"the blocks that come to {taker}")
+            over = _left_over(request, snapshots[request.giver])
+            return (online, over) if over else (online,)
     return ()
+
+
+def _left_over(request: Move, giver: Snapshot) -> str:
+    """What is taken too much, for a DIMM goes whole."""
+    take = plan_take(request, giver, request.size_bytes, frozenset())
+    return "" if take is None else left_over(max(0, take.size_bytes - request.size_bytes), giver)
 
 
 def _online(zone: OnlineType, what: str) -> str:

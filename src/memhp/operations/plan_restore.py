@@ -5,7 +5,7 @@ online, and a block has to go offline before it can change its zone): plan
 again from fresh snapshots until nothing is left to do.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from memhp.core.plan import Plan, Step, plan_over
@@ -34,9 +34,9 @@ def plan_restore(
 
     ``without`` names blocks and devices that refused: the others go on. In
     order, each on all machines before the next, so that a host never has to
-    find memory twice: what was not there goes and what grew shrinks; what was
-    there comes and what shrank grows; blocks in another zone go offline; blocks
-    come online in the zone that they had.
+    find memory twice: what was not there goes and what grew shrinks; what
+    shrank grows and what was there comes; blocks in another zone go offline;
+    blocks come online in the zone that they had.
     """
     pasts = [
         _Past.of(snapshots[machine], things, without)
@@ -56,22 +56,35 @@ def plan_restore(
 
 
 def is_restored(request: Request, before: Things, snapshots: Snapshots) -> bool:
-    """Whether everything is as it was, down to what the guest has of a virtio-mem device."""
+    """Whether everything is as it was, as far as can be told of what a guest decides.
+
+    Of a virtio-mem device the guest's driver gives what it wants: it has to have
+    as much as before, and as many blocks in zones of the kernel.
+    """
     if plan_restore(request, before, snapshots).steps:
         return False
     return all(
-        _as_plugged(thing, things_of(snapshots[machine]))
+        _as_plugged(things, thing, snapshots[machine])
         for machine, things in before.items()
         if machine in snapshots
         for thing in things
-        if isinstance(thing, Device) and thing.plugged_bytes == thing.requested_bytes
+        if isinstance(thing, Device) and thing.kind is DeviceKind.VIRTIO_MEM
     )
 
 
-def _as_plugged(was: Device, now: Mapping[str, Thing]) -> bool:
-    device = now.get(was.name)
-    return was.plugged_bytes is None or (
-        isinstance(device, Device) and device.plugged_bytes == was.plugged_bytes
+def _as_plugged(things: Iterable[Thing], was: Device, snapshot: Snapshot) -> bool:
+    now = things_of(snapshot).get(was.name)
+    settled = was.plugged_bytes == was.requested_bytes
+    if settled and not (isinstance(now, Device) and now.plugged_bytes == was.plugged_bytes):
+        return False
+    blocks = (thing for thing in things if isinstance(thing, MemoryBlock))
+    return _in_kernel_zones(blocks, was.name) == _in_kernel_zones(snapshot.blocks, was.name)
+
+
+def _in_kernel_zones(blocks: Iterable[MemoryBlock], device: str) -> int:
+    return sum(
+        block.device == device and block.zone is not None and block.zone.holds_kernel_memory
+        for block in blocks
     )
 
 
@@ -84,6 +97,7 @@ class _Past:
     devices: tuple[Device, ...]
     now: Mapping[str, Thing]
     leaving: frozenset[str]
+    without: frozenset[Key]
 
     @classmethod
     def of(cls, snapshot: Snapshot, was: tuple[Thing, ...], without: frozenset[Key]) -> "_Past":
@@ -96,7 +110,11 @@ class _Past:
             devices=devices,
             now=now,
             leaving=frozenset(d.name for d in devices if not d.present and _there(now, d)),
+            without=without,
         )
+
+    def may_try(self, key: str) -> bool:
+        return (self.snapshot.machine, key) not in self.without
 
     def block(self, number: int) -> MemoryBlock | None:
         found = self.now.get(f"memory{number}")
@@ -130,8 +148,13 @@ def _out(past: _Past) -> Iterator[Step]:
 
 
 def _smaller(past: _Past) -> Iterator[Step]:
+    """What grew: its new blocks offline, which the guest's driver gives back first, then less."""
     for device, now, was in past.resized():
         if now > was:
+            mine = [b for b in past.snapshot.blocks if b.device == device.name]
+            new = [b for b in mine if b.block not in past.blocks and b.can_be_tried]
+            free = [b for b in reversed(new) if past.may_try(f"memory{b.block}")]
+            yield from (offline_step(past.snapshot, block) for block in free)
             yield resize_step(past.snapshot, device, was)
 
 

@@ -24,7 +24,7 @@ from memhp.interfaces.cli.carry_out import add_change_options, carry_out
 from memhp.interfaces.cli.options import machine_of
 from memhp.interfaces.cli.output import forget_output
 from memhp.interfaces.cli.show_map import show_map
-from memhp.operations.plan_physical import device_to_replace
+from memhp.operations.plan_physical import device_to_replace, take_out_steps
 
 SUMMARY = "replace a failing memory device"
 _ADDRESS = re.compile(r"0x[0-9a-f]{1,16}", re.IGNORECASE | re.ASCII)
@@ -50,7 +50,7 @@ def run(args: Namespace) -> ExitCode:
     with_map = not args.json and not args.dry_run
     if with_map:
         snapshot = machine_of(args).snapshot(Want.BLOCKS | Want.DEVICES)
-        device_to_replace(request, snapshot)
+        take_out_steps(request, snapshot, device_to_replace(request, snapshot))
         _map(snapshot, "before")
     code = carry_out(request, args)
     if with_map and machine_of(args).lasts:

@@ -58,6 +58,15 @@ def with_operation(
     return conduct(lambda: do(conductor, name), conductor)
 
 
+def _can_be_read(journals: Journals, name: str) -> bool:
+    """Whether a journal is one of ours; one that is not keeps nobody from the others."""
+    try:
+        journals.read(name)
+    except JournalError:
+        return False
+    return True
+
+
 def _is_about(journals: Journals, name: str, address: str | None) -> bool:
     if address is None:
         return True
@@ -66,6 +75,8 @@ def _is_about(journals: Journals, name: str, address: str | None) -> bool:
 
 def _last(journals: Journals, address: str | None, wanted: Callable[[Journals, str], bool]) -> str:
     for name in reversed(journals.names()):
+        if not _can_be_read(journals, name):
+            continue
         if _is_about(journals, name, address) and wanted(journals, name):
             return name
     raise JournalError(

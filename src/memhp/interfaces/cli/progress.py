@@ -86,10 +86,10 @@ def print_report(report: Report) -> None:
         print("nothing to do: everything is so already", file=sys.stderr)
         return
     late = "the deadline has passed; " if report.late else ""
-    if report.ending in {Ending.PUT_BACK, Ending.UNKNOWN}:
-        print(f"{late}{report.ending}", file=sys.stderr)
-    elif report.account:
+    if report.account:
         print(f"{late}{_unless_done(report)}{report.account}", file=sys.stderr)
+    elif report.ending in {Ending.PUT_BACK, Ending.UNKNOWN}:
+        print(f"{late}{report.ending}", file=sys.stderr)
     elif report.planned > 1 or late:
         planned = max(report.planned, report.done)
         print(f"{late}{report.done} of {planned} steps done", file=sys.stderr)

@@ -14,7 +14,7 @@ from pathlib import Path
 from memhp.core.acpi.srat import encode_srat, parse_srat, with_hotpluggable
 from memhp.core.errors import FormatError, MachineError, NoSuchMachine
 from memhp.core.guest_shape import GuestShape
-from memhp.core.values_json import from_json, to_json
+from memhp.core.values_json import from_json, parse_json, to_json
 from memhp.machines.lab.carried import Carried
 from memhp.machines.lab.initrd import AGENT, READY, build_initrd
 from memhp.machines.lab.kernels import LabKernel, find_kernel
@@ -68,7 +68,7 @@ class Guest:
         """What it was made of; raises ``NoSuchMachine``."""
         try:
             shape: GuestShape = from_json(
-                GuestShape, json.loads((self.folder / "shape.json").read_text())
+                GuestShape, parse_json((self.folder / "shape.json").read_text())
             )
         except (OSError, ValueError, FormatError) as err:
             raise self._not_there() from err

@@ -9,7 +9,7 @@ import asyncio
 import base64
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -23,6 +23,7 @@ _TRIES: Final = 2
 _END_SECONDS: Final = 30.0
 _FIRST_POLL, _LAST_POLL = 0.01, 0.1
 _CHUNK: Final = 1 << 16
+_MOST_BYTES: Final = 1 << 24
 _RUN = frozenset({"guest-exec", "guest-exec-status"})
 _READ = frozenset({"guest-file-open", "guest-file-read", "guest-file-close"})
 _WRITE = _READ | {"guest-file-write", "guest-file-flush"}
@@ -76,7 +77,8 @@ class Agent:
         Raises ``ContactLost`` where it does not even end then.
         """
         arguments = {"path": "/bin/sh", "arg": ["-c", script], "capture-output": True}
-        pid = (await self._connection.ask("guest-exec", arguments))["pid"]
+        answer = await self._connection.ask("guest-exec", arguments)
+        pid = self._connection.field(answer, "pid", int)
         try:
             ran = await self._ended(pid, until)
         except asyncio.CancelledError:
@@ -119,17 +121,19 @@ class Agent:
 
     async def block_size(self) -> int:
         """The size of a memory block in bytes."""
-        return int((await self._connection.ask("guest-get-memory-block-info"))["size"])
+        answer = await self._connection.ask("guest-get-memory-block-info")
+        return self._connection.field(answer, "size", int)
 
     async def blocks(self) -> Mapping[int, bool]:
         """Each memory block, and whether it is online."""
-        found: Sequence[Mapping[str, Any]] = await self._connection.ask("guest-get-memory-blocks")
-        return {int(block["phys-index"]): bool(block["online"]) for block in found}
+        field = self._connection.field
+        found = await self._connection.ask_for("guest-get-memory-blocks", list)
+        return {field(b, "phys-index", int): field(b, "online", bool) for b in found}
 
     async def set_block(self, block: int, within: float, *, online: bool) -> Mapping[str, Any]:
         """Bring a block online, in whatever zone, or take it offline; returns its answer."""
         wanted = [{"phys-index": block, "online": online, "can-offline": True}]
-        found = await self._connection.ask(
+        found: list[Mapping[str, Any]] = await self._connection.ask(
             "guest-set-memory-blocks", {"mem-blks": wanted}, within=within
         )
         answer: Mapping[str, Any] = found[0] if found else {"response": "not-found"}
@@ -140,8 +144,8 @@ class Agent:
         pause = _FIRST_POLL
         while True:
             status = await self._connection.ask("guest-exec-status", {"pid": pid})
-            if status["exited"]:
-                return _ran(status)
+            if self._connection.field(status, "exited", bool):
+                return self._ran(status)
             if until is not None and time.monotonic() >= until:
                 return None
             await asyncio.sleep(pause)
@@ -159,9 +163,23 @@ class Agent:
         found = b""
         while True:
             piece = await self._connection.ask("guest-file-read", {"handle": file, "count": _CHUNK})
-            found += base64.b64decode(piece["buf-b64"])
-            if piece["eof"] or not piece["count"]:
+            found += self._decoded(self._connection.field(piece, "buf-b64", str))
+            if len(found) > _MOST_BYTES:
+                raise self._connection.strange("more than a file of sysfs holds")
+            if self._connection.field(piece, "eof", bool) or not piece.get("count"):
                 return found
+
+    def _ran(self, status: Mapping[str, Any]) -> Ran:
+        streams = (status.get(name, "") for name in ("out-data", "err-data"))
+        text = "".join(self._decoded(data).decode("utf-8", "replace") for data in streams)
+        code = self._connection.field(status, "exitcode", int) if "exitcode" in status else None
+        return Ran(code=code, text=text)
+
+    def _decoded(self, data: Any) -> bytes:
+        try:
+            return base64.b64decode(data, validate=True)
+        except (ValueError, TypeError) as err:
+            raise self._connection.strange("no base64 where some has to be") from err
 
     async def _close(self, file: int) -> None:
         try:
@@ -204,14 +222,6 @@ async def _try(path: str, machine: str) -> tuple[Any, Agent] | None:
 async def _greeted(connection: Connection) -> Agent:
     await connection.ask("guest-sync", {"id": secrets.randbelow(1 << 30)}, within=_SYNC_SECONDS)
     info = await connection.ask("guest-info", within=_SYNC_SECONDS)
-    enabled = (c["name"] for c in info["supported_commands"] if c["enabled"])
-    return Agent(connection, frozenset(enabled))
-
-
-def _ran(status: Mapping[str, Any]) -> Ran:
-    data = "".join(
-        base64.b64decode(status.get(name, "")).decode("utf-8", "replace")
-        for name in ("out-data", "err-data")
-    )
-    code = status.get("exitcode")
-    return Ran(code=None if code is None else int(code), text=data)
+    commands = connection.field(info, "supported_commands", list)
+    names = [connection.field(c, "name", str) for c in commands if c.get("enabled")]
+    return Agent(connection, frozenset(names))

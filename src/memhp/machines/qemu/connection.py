@@ -9,13 +9,18 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from memhp.core.errors import CommandDenied, ContactLost, MachineLocked, NoSuchMachine, NotSupported
 
 if TYPE_CHECKING:
     from qemu.qmp import QMPClient
 
+T = TypeVar("T")
+_LIBRARY_FAULTS: Final = (
+    *(AssertionError, ValueError, TypeError, KeyError, AttributeError, RecursionError),
+)
+"""What the library lets out for what is no JSON or no message, and where QEMU goes at once."""
 CONNECT_SECONDS: Final = 15.0
 ANSWER_SECONDS: Final = 60.0
 """QEMU answers in milliseconds; a machine under load may take a thousand times as long."""
@@ -51,11 +56,31 @@ class Connection:
             ) from err
         except TimeoutError as err:
             raise self.lost(f"did not answer '{command}' within {within:.0f} seconds") from err
-        except (QMPError, OSError, EOFError) as err:
+        except (QMPError, OSError, EOFError, *_LIBRARY_FAULTS) as err:
             raise self.lost(f"hung up on '{command}'") from err
 
-    async def next_event(self, within: float) -> dict[str, Any] | None:
-        """The next event; ``None`` where none comes in time. Raises ``ContactLost``."""
+    async def ask_for(
+        self, command: str, kind: type[T], arguments: Mapping[str, object] | None = None
+    ) -> T:
+        """Ask for a value of a type; raises the same."""
+        found = await self.ask(command, arguments)
+        if not isinstance(found, kind) or isinstance(found, bool):
+            raise self.strange(f"no {kind.__name__} to '{command}'")
+        return found
+
+    def field(self, data: Any, name: str, kind: type[T]) -> T:
+        """A field of what was answered; raises ``ContactLost`` where it is not of its type."""
+        found = data.get(name) if isinstance(data, dict) else None
+        # A truth value counts as a number for Python, and for nobody else.
+        if not isinstance(found, kind) or (isinstance(found, bool) and kind is not bool):
+            raise self.strange(f"no '{name}' where one has to be")
+        return found
+
+    async def next_event(self, within: float) -> tuple[str, Mapping[str, Any]] | None:
+        """The next event, its name and data; ``None`` where none comes in time.
+
+        Raises ``ContactLost``.
+        """
         from qemu.qmp import Runstate  # noqa: PLC0415
 
         waiting = asyncio.ensure_future(self._client.events.get())
@@ -65,7 +90,7 @@ class Connection:
                 {waiting, gone}, timeout=max(0.0, within), return_when=asyncio.FIRST_COMPLETED
             )
             if waiting.done():
-                return dict(waiting.result())
+                return self._event(dict(waiting.result()))
             if gone.done() or self._client.runstate is not Runstate.RUNNING:
                 raise self.lost("hung up while an answer was awaited")
             return None
@@ -76,6 +101,24 @@ class Connection:
     def forget_events(self) -> None:
         """Forget what came before what is asked next."""
         self._client.events.clear()
+
+    def _event(self, event: Any) -> tuple[str, Mapping[str, Any]]:
+        name = self.field(event, "event", str)
+        # An event that has nothing to tell has no data either: RESUME.
+        data: dict[str, Any] = self.field(event, "data", dict) if "data" in event else {}
+        if name == "ACPI_DEVICE_OST":
+            info = self.field(data, "info", dict)
+            self.field(info, "source", int)
+            self.field(info, "status", int)
+        return name, data
+
+    def strange(self, what: str) -> ContactLost:
+        """The error of a conversation with somebody else."""
+        return ContactLost(
+            machine=self._machine,
+            problem=f"is not to be understood: {self._speaker} says {what}",
+            advice="look at the guest itself to see what was done",
+        )
 
     def lost(self, problem: str) -> ContactLost:
         """The error of a conversation that has broken off."""
@@ -122,16 +165,21 @@ async def _connect(client: "QMPClient", path: str, machine: str, what: str) -> N
             "another seems to hold it",
             advice="try again when that is done",
         ) from err
-    except ConnectError as err:
+    except (*_LIBRARY_FAULTS, ConnectError) as err:
+        cause = getattr(err, "exc", err)
+        if not isinstance(cause, OSError):
+            raise ContactLost(
+                machine=machine, problem=f"has a {what} at {path} that does not greet as QEMU does"
+            ) from err
         raise NoSuchMachine(
             machine=machine,
-            problem=f"has no {what} at {path} ({_reason(err.exc)})",
+            problem=f"has no {what} at {path} ({_reason(cause)})",
             advice="give the path of the socket that QEMU listens on",
         ) from err
 
 
-def _reason(err: Exception) -> str:
-    return err.strerror or str(err) if isinstance(err, OSError) else str(err) or "it hung up"
+def _reason(err: OSError) -> str:
+    return err.strerror or str(err)
 
 
 @asynccontextmanager

@@ -96,30 +96,40 @@ class Account:
 
 
 async def read_account(monitor: Connection) -> Account:
-    """Ask QEMU for all of it."""
-    machine = await monitor.ask("qom-get", {"path": "/machine", "property": "memory"})
-    summary = await monitor.ask("query-memory-size-summary")
+    """Ask QEMU for all of it; raises ``ContactLost``."""
+    machine = await monitor.ask_for("qom-get", dict, {"path": "/machine", "property": "memory"})
+    summary = await monitor.ask_for("query-memory-size-summary", dict)
+    size = monitor.field(machine, "size", int)
     return Account(
         devices=tuple(await read_devices(monitor)),
-        backends=tuple(map(_backend, await monitor.ask("query-memdev"))),
-        slots=int(machine.get("slots", 0)),
-        most_bytes=int(machine.get("max-size", machine["size"])),
-        base_bytes=int(summary["base-memory"]),
+        backends=tuple(
+            _backend(monitor, data) for data in await monitor.ask_for("query-memdev", list)
+        ),
+        slots=monitor.field(machine, "slots", int) if "slots" in machine else 0,
+        most_bytes=monitor.field(machine, "max-size", int) if "max-size" in machine else size,
+        base_bytes=monitor.field(summary, "base-memory", int),
         asked=await read_requests(monitor),
     )
 
 
 async def read_devices(monitor: Connection) -> Sequence[MemoryDevice]:
-    """Every memory device with the guest's last verdict on it."""
-    found = await monitor.ask("query-memory-devices")
-    reports = await monitor.ask("query-acpi-ospm-status")
+    """Every memory device with the guest's last verdict on it; raises ``ContactLost``."""
+    found = await monitor.ask_for("query-memory-devices", list)
+    reports = await monitor.ask_for("query-acpi-ospm-status", list)
     verdicts = {
-        report["device"]: (int(report["source"]), int(report["status"]))
+        monitor.field(report, "device", str): (
+            monitor.field(report, "source", int),
+            monitor.field(report, "status", int),
+        )
         for report in reports
         if "device" in report
     }
     kinds = {"dimm", "nvdimm", "virtio-mem"}
-    return [_device(item, verdicts) for item in found if item["type"] in kinds]
+    return [
+        _device(monitor, item, verdicts)
+        for item in found
+        if monitor.field(item, "type", str) in kinds
+    ]
 
 
 async def read_device(monitor: Connection, name: str) -> MemoryDevice | None:
@@ -132,27 +142,35 @@ def backend_name(device: str) -> str:
     return f"{device}-memory"
 
 
-def _device(item: Mapping[str, Any], verdicts: Mapping[str, tuple[int, int]]) -> MemoryDevice:
-    data, kind = item["data"], item["type"]
+def _device(
+    monitor: Connection, item: Any, verdicts: Mapping[str, tuple[int, int]]
+) -> MemoryDevice:
+    data, kind = monitor.field(item, "data", dict), item["type"]
     virtio = kind == "virtio-mem"
+
+    def number(name: str) -> int:
+        return monitor.field(data, name, int)
+
+    start = number("memaddr" if virtio else "addr")
     # A device without an id can be seen, and can never be asked to go.
-    name = data.get("id") or f"unnamed-{data['memaddr' if virtio else 'addr']:#x}"
+    name = monitor.field(data, "id", str) if "id" in data else f"unnamed-{start:#x}"
     return MemoryDevice(
         name=name,
         kind=kind,
-        start=int(data["memaddr" if virtio else "addr"]),
-        size_bytes=int(data["max-size" if virtio else "size"]),
-        node=int(data["node"]),
-        backend=data["memdev"].rpartition("/")[2],
+        start=start,
+        size_bytes=number("max-size" if virtio else "size"),
+        node=number("node"),
+        backend=monitor.field(data, "memdev", str).rpartition("/")[2],
         hotpluggable=bool(data.get("hotpluggable", True)) and "id" in data and not virtio,
-        slot=None if virtio else int(data["slot"]),
-        plugged_bytes=int(data["size"]) if virtio else None,
-        requested_bytes=int(data["requested-size"]) if virtio else None,
-        unit_bytes=int(data["block-size"]) if virtio else None,
+        slot=None if virtio else number("slot"),
+        plugged_bytes=number("size") if virtio else None,
+        requested_bytes=number("requested-size") if virtio else None,
+        unit_bytes=number("block-size") if virtio else None,
         verdict=verdicts.get(name, (0, 0)),
     )
 
 
-def _backend(data: Mapping[str, Any]) -> Backend:
+def _backend(monitor: Connection, data: Any) -> Backend:
+    size = monitor.field(data, "size", int)
     options = {name: value for name, value in data.items() if name not in {"id", "size"}}
-    return Backend(name=data.get("id", ""), size_bytes=int(data["size"]), options=options)
+    return Backend(name=str(data.get("id", "")), size_bytes=size, options=options)

@@ -12,7 +12,7 @@ _BOOT_ID: Final = "/proc/sys/kernel/random/boot_id"
 
 async def identity_of(monitor: Connection, path: str, process: Process | None) -> str:
     """``qemu:UUID:START``; a VM without UUID is known by its monitor's place."""
-    uuid = (await monitor.ask("query-uuid"))["UUID"]
+    uuid = monitor.field(await monitor.ask("query-uuid"), "UUID", str)
     which = f"at {os.path.realpath(path).replace(':', '_')}" if uuid == _NO_UUID else uuid
     return f"qemu:{which}:{_start(path, process)}"
 

@@ -1,12 +1,18 @@
 """QEMU's monitor for those who are not asynchronous: an open conversation, one call at a time."""
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from memhp.machines.qemu.connection import Connection, connect_monitor
-from memhp.machines.qemu.devices import Account, read_account
+from memhp.machines.qemu.devices import (
+    Account,
+    MemoryDevice,
+    read_account,
+    read_device,
+    read_devices,
+)
 from memhp.machines.qemu.physical import Wanted, plug, plugged_size, request_size, unplug
 from memhp.machines.qemu.words import Answer
 
@@ -20,10 +26,16 @@ class Monitor:
         self._runner = runner
         self._connection = connection
 
-    def memory_devices(self, kind: str) -> Sequence[Mapping[str, Any]]:
-        """What QEMU says of its devices of a kind: ``dimm`` or ``virtio-mem``."""
-        found = self._run(self._connection.ask("query-memory-devices"))
-        return [item["data"] for item in found if item["type"] == kind]
+    def memory_devices(self, kind: str) -> Sequence[MemoryDevice]:
+        """QEMU's devices of a kind: ``dimm`` or ``virtio-mem``."""
+        return [d for d in self._run(read_devices(self._connection)) if d.kind == kind]
+
+    def address_of(self, name: str) -> int:
+        """Where a device lies."""
+        device = self._run(read_device(self._connection, name))
+        if device is None:
+            raise self._connection.strange(f"nothing of {name}, which it has taken")
+        return device.start
 
     def plug(self, wanted: Wanted, until: float | None = None) -> Answer:
         """Hot-add a DIMM and take the guest's answer."""

@@ -6,9 +6,9 @@ QEMU takes it twice. The backend is deleted only once the device is gone.
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from memhp.core.errors import CommandDenied
 from memhp.machines.qemu.connection import Connection
@@ -20,14 +20,14 @@ from memhp.machines.qemu.devices import (
     read_devices,
 )
 from memhp.machines.qemu.requests import NO_VERDICT, Asked, forget_request, note_request, note_sent
-from memhp.machines.qemu.words import Answer, ejection_answer, insertion_answer
+from memhp.machines.qemu.words import Answer, Event, ejection_answer, insertion_answer
 
 PATIENCE_SECONDS: Final = 60.0
 """How long an answer is awaited where there is no deadline."""
 _POLL_SECONDS: Final = 0.1
 _STALL_SECONDS: Final = 15.0
 """A virtio-mem device that has not changed for so long changes no more by itself."""
-_Reader = Callable[[Mapping[str, Any], str], Answer | None]
+_Reader = Callable[[Event, str], Answer | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +119,7 @@ async def request_size(monitor: Connection, name: str, size_bytes: int) -> str |
 async def plugged_size(monitor: Connection, name: str) -> int:
     """What a virtio-mem device's guest has plugged, in bytes."""
     path = f"/machine/peripheral/{name}"
-    return int(await monitor.ask("qom-get", {"path": path, "property": "size"}))
+    return await monitor.ask_for("qom-get", int, {"path": path, "property": "size"})
 
 
 async def resize(

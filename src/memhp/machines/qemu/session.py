@@ -57,7 +57,7 @@ async def open_session(
     async with connect_monitor(address.monitor, machine) as monitor:
         if changing:
             await _check_migration(monitor, machine)
-        status = (await monitor.ask("query-status"))["status"]
+        status = monitor.field(await monitor.ask("query-status"), "status", str)
         yield Session(monitor=monitor, process=process, status=status)
 
 
@@ -74,7 +74,7 @@ async def agent_of(
 
 
 async def _check_migration(monitor: Connection, machine: str) -> None:
-    status = (await monitor.ask("query-migrate")).get("status")
+    status = (await monitor.ask_for("query-migrate", dict)).get("status")
     if status in _MIGRATING:
         raise MachineError(
             machine=machine,
@@ -86,7 +86,8 @@ async def _check_migration(monitor: Connection, machine: str) -> None:
 async def _port_is_open(monitor: Connection, path: str) -> bool:
     """Whether a program in the guest holds the other end; what QEMU does not know may be so."""
     place = path.rpartition("/")[2]
-    for port in await monitor.ask("query-chardev"):
-        if place and f"/{place}," in f"{port['filename']},":
+    for port in await monitor.ask_for("query-chardev", list):
+        filename = monitor.field(port, "filename", str)
+        if place and f"/{place}," in f"{filename},":
             return bool(port.get("frontend-open", True))
     return True

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+Event = tuple[str, Mapping[str, Any]]
+"""The name of an event, and its data."""
 INSERTION: Final = frozenset({0, 1})
 """Source events of an insertion: bus check and device check."""
 EJECTION: Final = frozenset({3, 0x103})
@@ -48,21 +50,21 @@ class Answer:
     refusal: str | None = None
 
 
-def insertion_answer(event: Mapping[str, Any], device: str) -> Answer | None:
+def insertion_answer(event: Event, device: str) -> Answer | None:
     """What an event says about a device that was added; ``None`` where nothing, or not yet."""
     status = _reported(event, device, INSERTION)
     return None if status in {None, _INSERTING} else Answer(status=status)
 
 
-def ejection_answer(event: Mapping[str, Any], device: str) -> Answer | None:
+def ejection_answer(event: Event, device: str) -> Answer | None:
     """What an event says about a device that was asked to go; ``None`` where nothing, or not yet.
 
     Success is the guest's goodbye alone: that the device is gone comes as
     ``DEVICE_DELETED``.
     """
-    data = event.get("data", {})
+    name, data = event
     if data.get("device") == device:
-        match event["event"]:
+        match name:
             case "DEVICE_DELETED":
                 return Answer(status=_SUCCESS, removed=True)
             case "MEM_UNPLUG_ERROR":
@@ -100,13 +102,14 @@ def last_verdict(source: int, status: int) -> str | None:
     return None
 
 
-def _reported(event: Mapping[str, Any], device: str, sources: frozenset[int]) -> int | None:
+def _reported(event: Event, device: str, sources: frozenset[int]) -> int | None:
     """The status of an ``ACPI_DEVICE_OST`` about this device, if it is one.
 
     QEMU leaves the name out where the device is gone by then.
     """
-    if event["event"] != "ACPI_DEVICE_OST":
+    name, data = event
+    if name != "ACPI_DEVICE_OST":
         return None
-    info = event.get("data", {}).get("info", {})
+    info = data["info"]
     about = info.get("device", device)
     return int(info["status"]) if about == device and info.get("source") in sources else None

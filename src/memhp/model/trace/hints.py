@@ -6,8 +6,8 @@ of several explanations the smallest is taken.
 """
 
 import copy
-from collections.abc import Callable
-from itertools import combinations
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, combinations, islice
 from typing import Final
 
 from memhp.core.geometry import PAGE_SHIFT
@@ -21,6 +21,8 @@ from memhp.model.virtio_mem import resize
 
 _MEMORY: Final = "/sys/devices/system/memory"
 _POISONING: Final = ("hard_offline_page", "soft_offline_page")
+_MOST_TRIALS: Final = 1000
+"""Explanations that are tried; all of ten blocks."""
 _WHAT: Final = "what a recording says a kernel zone held"
 
 
@@ -29,7 +31,10 @@ def hint_of_write(
 ) -> None:
     """Put what cannot move where a write was refused; ``errno_of`` tries it on a copy."""
     name = path.removeprefix(f"{_MEMORY}/").partition("/")[0]
-    pfn = int(value, 0) >> PAGE_SHIFT if name in _POISONING else None
+    try:
+        pfn = int(value, 0) >> PAGE_SHIFT if name in _POISONING else None
+    except ValueError:
+        return
     number = block_number(name) if pfn is None else pfn // kernel.pages_per_block
     if number is None or not _is_online_in_kernel_zone(kernel, number):
         return
@@ -48,14 +53,13 @@ def hint_of_removal(kernel: Kernel, step: Remove) -> None:
     slot = kernel.slots[step.device]
     numbers = kernel.blocks_of(slot.range) if slot.enabled else range(0)
     candidates = [number for number in numbers if _is_online_in_kernel_zone(kernel, number)]
-    for size in range(len(candidates) + 1):
-        for held in combinations(candidates, size):
-            trial = copy.deepcopy(kernel)
-            trial.unmovable |= dict.fromkeys(held, _WHAT)
-            verdict = run(eject(trial, trial.slots[step.device]))
-            if verdict.ost != 0 and _online(trial) == step.refused_with:
-                kernel.unmovable |= dict.fromkeys(held, _WHAT)
-                return
+    for held in _subsets(candidates, len(candidates)):
+        trial = copy.deepcopy(kernel)
+        trial.unmovable |= dict.fromkeys(held, _WHAT)
+        verdict = run(eject(trial, trial.slots[step.device]))
+        if verdict.ost != 0 and _online(trial) == step.refused_with:
+            kernel.unmovable |= dict.fromkeys(held, _WHAT)
+            return
 
 
 def hint_of_resize(kernel: Kernel, step: Resize) -> None:
@@ -69,16 +73,15 @@ def hint_of_resize(kernel: Kernel, step: Resize) -> None:
     device = kernel.virtio_mem[step.device]
     candidates = [n for n in sorted(device.plugged) if _is_online_in_kernel_zone(kernel, n)]
     nr_kept = step.kept_bytes // device.sub_block_bytes
-    for nr_blocks in range(min(len(candidates), nr_kept) + 1):
-        for numbers in combinations(candidates, nr_blocks):
-            held = _spread(numbers, nr_kept)
-            trial = copy.deepcopy(kernel)
-            shrunk = trial.virtio_mem[step.device]
-            shrunk.held = held
-            plugged = run(resize(trial, shrunk, step.size_bytes))
-            if plugged - step.size_bytes == step.kept_bytes and _online(trial) == step.kept_online:
-                device.held = held
-                return
+    for numbers in _subsets(candidates, nr_kept):
+        held = _spread(numbers, nr_kept)
+        trial = copy.deepcopy(kernel)
+        shrunk = trial.virtio_mem[step.device]
+        shrunk.held = held
+        plugged = run(resize(trial, shrunk, step.size_bytes))
+        if plugged - step.size_bytes == step.kept_bytes and _online(trial) == step.kept_online:
+            device.held = held
+            return
 
 
 def forget_hints(kernel: Kernel) -> None:
@@ -87,6 +90,13 @@ def forget_hints(kernel: Kernel) -> None:
     kernel.held.clear()
     for device in kernel.virtio_mem.values():
         device.held = {}
+
+
+def _subsets(candidates: Sequence[int], most: int) -> Iterator[tuple[int, ...]]:
+    """Sets of so many candidates at most, the smallest first, and no more than can be tried."""
+    sizes = range(min(len(candidates), most) + 1)
+    every = chain.from_iterable(combinations(candidates, size) for size in sizes)
+    return islice(every, _MOST_TRIALS)
 
 
 def _spread(numbers: tuple[int, ...], nr_kept: int) -> dict[int, int]:

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from memhp.core.errors import RecordingError
 from memhp.model.acpi_memory import eject, plug_in
 from memhp.model.boot import boot
+from memhp.model.boot_inputs import LEAST_MEMORY
 from memhp.model.bring_up import bring_up_devices
 from memhp.model.devices import DimmSlot
 from memhp.model.kernel import Kernel
+from memhp.model.memblock import usable_ranges
 from memhp.model.steps import KernelRefusal, run
 from memhp.model.trace.hints import forget_hints, hint_of_removal, hint_of_resize, hint_of_write
 from memhp.model.trace.observe import observe
@@ -65,7 +68,15 @@ def predict(recording: Recording) -> Prediction:
 
 
 def boot_recorded(recording: Recording) -> Kernel:
-    """Boot the modelled machine of a recording, with the devices that were there."""
+    """Boot the modelled machine of a recording, with the devices that were there.
+
+    Raises ``RecordingError`` where no kernel could have booted.
+    """
+    usable = sum(part.size_bytes for part in usable_ranges(recording.firmware, recording.line))
+    if usable < LEAST_MEMORY:
+        raise RecordingError(
+            file=recording.name, field="machine.memory_map", problem="leaves too little memory"
+        )
     kernel = boot(recording.firmware, recording.line, recording.profile)
     # What a kernel zone held is told by hints alone.
     kernel.own_pages_block = False
@@ -80,17 +91,44 @@ def _machine(kernel: Kernel, tree: Tree) -> Json:
             name: tree.read(f"{_PARAMETERS}/{name}").strip()
             for name in sorted(tree.list(_PARAMETERS))
         },
-        "memory_files": sorted(name for name in tree.list(_MEMORY) if block_number(name) is None),
-        "block_files": sorted(tree.list(_LISTED_BLOCK)) if tree.exists(_LISTED_BLOCK) else [],
+        "memory_files": [name for name in _listed(tree, _MEMORY) if block_number(name) is None],
+        "block_files": _listed(tree, _LISTED_BLOCK) if tree.exists(_LISTED_BLOCK) else [],
     }
 
 
+def _listed(tree: Tree, path: str) -> list[str]:
+    """The names that a recording has: those of power management are left out."""
+    return sorted(name for name in tree.list(path) if name != "power")
+
+
 def _walk(kernel: Kernel, recording: Recording) -> Iterator[Json]:
-    for step in recording.steps:
+    for index, step in enumerate(recording.steps):
+        _check_device(kernel, step, index, recording.name)
+        sent = len(kernel.uevents)
         result = _carry_out(kernel, step)
         if not isinstance(step, Read):
+            result["uevents"] = [[event.action, event.devpath] for event in kernel.uevents[sent:]]
             result["observe"] = observe(kernel)
         yield result
+
+
+def _check_device(kernel: Kernel, step: RecordedStep, index: int, name: str) -> None:
+    """A recording has no step about a device that is not there, or is there already."""
+    match step:
+        case Add(device=device):
+            wrong = "is there already" if device in kernel.slots else None
+        case Remove(device=device):
+            wrong = None if device in kernel.slots else "is not there"
+        case Resize(device=device, kept_bytes=kept):
+            found = kernel.virtio_mem.get(device)
+            wrong = "is not there" if found is None else None
+            if found is not None and kept > found.region.size_bytes:
+                wrong = "keeps more than it has"
+        case _:
+            return
+    if wrong is not None:
+        field = f"steps[{index}].device"
+        raise RecordingError(file=name, field=field, problem=f"'{device}' {wrong}")
 
 
 def _carry_out(kernel: Kernel, step: RecordedStep) -> Json:

@@ -7,7 +7,6 @@ the blocks that stayed online after a refused removal, or after a virtio-mem
 device could not give back all that it was asked for, with how much it kept.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,9 +16,11 @@ from memhp.core.command_line import CommandLine, parse_command_line
 from memhp.core.errors import RecordingError
 from memhp.core.geometry import NodeId
 from memhp.core.ranges import PhysRange
+from memhp.core.values_json import parse_json
 from memhp.core.words import OnlineType
 from memhp.model.firmware import Affinity, Dimm, Firmware, MapEntry, VirtioMem
 from memhp.model.profile import PROFILES, Profile, profile_of
+from memhp.model.trace.check_recording import check_inputs
 
 Json = dict[str, Any]
 FORMAT = 1
@@ -98,7 +99,7 @@ class Recording:
 def read_recording(path: Path) -> Json:
     """Read a file's JSON; raises ``RecordingError``."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse_json(path.read_text(encoding="utf-8"))
     except OSError as err:
         raise RecordingError(
             file=str(path), field="file", problem=f"cannot be read ({err.strerror})"
@@ -112,6 +113,7 @@ def read_recording(path: Path) -> Json:
 
 def parse_recording(document: Mapping[str, Any], file: str) -> Recording:
     """Take the inputs out of a recording, whole or stripped; raises ``RecordingError``."""
+    check_inputs(document, file)
     try:
         machine = document["machine"]
         profile = _profile(document["kernel"], machine, file)
@@ -271,9 +273,11 @@ def _online_after(step: Json) -> frozenset[int]:
 
 
 def strip_recording(document: Mapping[str, Any]) -> Json:
-    """Leave the inputs and hints of a recording, and nothing that is compared."""
+    """Leave the inputs and hints of a recording, and nothing else; raises ``RecordingError``."""
+    name = str(document.get("name", "recording"))
+    check_inputs(document, name)
     machine = {
-        key: document["machine"][key]
+        key: document["machine"].get(key)
         for key in (
             "command_line",
             "memory_map",
@@ -289,10 +293,10 @@ def strip_recording(document: Mapping[str, Any]) -> Json:
     }
     return {
         "format": FORMAT,
-        "name": document["name"],
+        "name": name,
         "kernel": document["kernel"],
         "machine": machine,
-        "steps": [_stripped_step(step) for step in document["steps"]],
+        "steps": [_stripped_step(step) for step in document.get("steps", [])],
     }
 
 
@@ -302,7 +306,8 @@ def _stripped_step(step: Json) -> Json:
     if (told := _hint(step)) is not None:
         kept["errno"] = told
     if step.get("removed") is False:
-        kept |= {"removed": False, "ost": step["ost"], "online_blocks": sorted(_online_after(step))}
+        kept |= {"removed": False, "ost": step.get("ost")}
+        kept["online_blocks"] = sorted(_online_after(step))
     if step["op"] == "resize" and _kept_bytes(step):
         kept |= {"kept": _kept_bytes(step), "online_blocks": sorted(_online_after(step))}
     return kept

@@ -18,16 +18,19 @@ Write = Callable[[str], Steps[None]]
 class File:
     """A file that can be read, written, or both.
 
-    ``read`` gives the whole content, ``bytes`` where it is binary.
+    ``read`` gives the whole content, ``bytes`` where it is binary. A private
+    file is for its owner alone.
     """
 
     read: Callable[[], str | bytes] | None = None
     write: Write | None = None
+    is_private: bool = False
 
     @property
     def mode(self) -> int:
         """Permission bits, as sysfs shows them."""
-        return (0o444 if self.read else 0) | (0o200 if self.write else 0)
+        readers = 0o400 if self.is_private else 0o444
+        return (readers if self.read else 0) | (0o200 if self.write else 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
