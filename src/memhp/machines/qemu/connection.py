@@ -90,7 +90,7 @@ class Connection:
                 {waiting, gone}, timeout=max(0.0, within), return_when=asyncio.FIRST_COMPLETED
             )
             if waiting.done():
-                return self._event(dict(waiting.result()))
+                return self._event(waiting.result())
             if gone.done() or self._client.runstate is not Runstate.RUNNING:
                 raise self.lost("hung up while an answer was awaited")
             return None
@@ -102,10 +102,11 @@ class Connection:
         """Forget what came before what is asked next."""
         self._client.events.clear()
 
-    def _event(self, event: Any) -> tuple[str, Mapping[str, Any]]:
+    def _event(self, message: Any) -> tuple[str, Mapping[str, Any]]:
+        event = dict(message) if isinstance(message, Mapping) else None
         name = self.field(event, "event", str)
         # An event that has nothing to tell has no data either: RESUME.
-        data: dict[str, Any] = self.field(event, "data", dict) if "data" in event else {}
+        data: dict[str, Any] = self.field(event, "data", dict) if "data" in message else {}
         if name == "ACPI_DEVICE_OST":
             info = self.field(data, "info", dict)
             self.field(info, "source", int)
