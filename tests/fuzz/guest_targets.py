@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Self, cast
 
+import pytest
 from qemu.qmp import ExecuteError, Message, Runstate
 from qemu.qmp.models import ErrorResponse
 
@@ -31,6 +32,7 @@ from memhp.machines.lab.monitor import monitor_of
 from memhp.machines.lab.observe_guest import observe_guest
 from memhp.machines.lab.record import _Recorder
 from memhp.machines.lab.serial_shell import SerialShell
+from memhp.machines.qemu import connection
 from memhp.machines.qemu.connection import Connection
 from memhp.machines.qemu.monitor import Monitor
 from memhp.machines.qemu.physical import Wanted
@@ -379,6 +381,15 @@ def _serial(folder: Path) -> Attempt:
     return attempt
 
 
+@contextmanager
+def impatient() -> Iterator[None]:
+    """Who says nothing is not waited for."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(connection, "CONNECT_SECONDS", 0.1)
+        patch.setattr(connection, "ANSWER_SECONDS", 0.1)
+        yield
+
+
 def _wire(folder: Path) -> Attempt:
     """QEMU's monitor as bytes on its socket, through the library that speaks its language."""
     path = folder / "qmp"
@@ -392,8 +403,7 @@ def _wire(folder: Path) -> Attempt:
             greeting=greeting + b"\n",
         )
         try:
-            with monitor_of(cast(Guest, ShellOnly("", path))) as monitor:
-                # No event is waited for: the library lets nobody know that none will come.
+            with impatient(), monitor_of(cast(Guest, ShellOnly("", path))) as monitor:
                 monitor.memory_devices("dimm")
                 monitor.request_size("v0", 1 << 28)
                 monitor.plugged_size("v0")
@@ -406,13 +416,15 @@ def _wire(folder: Path) -> Attempt:
 def _wires() -> Iterator[bytes]:
     version = {"qemu": {"micro": 0, "minor": 2, "major": 7}, "package": ""}
     greeting = json.dumps({"QMP": {"version": version, "capabilities": ["oob"]}})
-    done, devices = json.dumps({"return": {}}), json.dumps(_DEVICES)
     deleted = json.dumps({"event": "DEVICE_DELETED", "data": {"device": "d0"}} | _TIME)
-    refused = json.dumps({"error": {"class": "GenericError", "desc": "no d0"}})
-    # Two lines where one is awaited come together, as an event does right behind an answer.
-    size = json.dumps({"return": 1 << 28})
-    yield "\n".join((greeting, done, devices, f"{deleted}\r{done}", size)).encode()
-    yield f"{greeting}\n{done}\n{devices}\n{refused}\n{size}".encode()
+    done: Json = {"return": {}}
+    refused: Json = {"error": {"class": "X", "desc": "no d0"}}
+    for answer in (done, refused):
+        replies: tuple[Json, ...] = (_DEVICES, {"return": []}, answer, {"return": 1 << 28})
+        numbered = [json.dumps(r | {"id": f"__qmp#{n:05}"}) for n, r in enumerate(replies)]
+        # Two lines where one is awaited come together, as an event does right behind an answer.
+        numbered[2] = f"{deleted}\r{numbered[2]}"
+        yield "\n".join((greeting, json.dumps(done), *numbered)).encode()
 
 
 TARGETS = (

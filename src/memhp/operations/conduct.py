@@ -32,6 +32,7 @@ from memhp.operations.late_answers import still_pending
 from memhp.operations.machine_lock import lock_machines
 from memhp.operations.operation import Leg, Operation, before_of, things_of
 from memhp.operations.untouchable import Pending, check_touched
+from memhp.operations.visible import check_visible
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +86,7 @@ class Conductor:
                     self.listener(event)
 
                 snapshots = look_at(self.machines, story.begun.request)
+                check_visible(story.operation, snapshots)
                 story = self._answered(story, snapshots, kept)
                 operation = found_again(story, snapshots, tell)
                 return self._converge(operation, kept.note, kept.listen, but=name)

@@ -127,17 +127,18 @@ class Agent:
     async def blocks(self) -> Mapping[int, bool]:
         """Each memory block, and whether it is online."""
         field = self._connection.field
-        found = await self._connection.ask_for("guest-get-memory-blocks", list)
+        found = await self._connection.ask_for_items("guest-get-memory-blocks")
         return {field(b, "phys-index", int): field(b, "online", bool) for b in found}
 
     async def set_block(self, block: int, within: float, *, online: bool) -> Mapping[str, Any]:
         """Bring a block online, in whatever zone, or take it offline; returns its answer."""
         wanted = [{"phys-index": block, "online": online, "can-offline": True}]
-        found: list[Mapping[str, Any]] = await self._connection.ask(
+        found = await self._connection.ask(
             "guest-set-memory-blocks", {"mem-blks": wanted}, within=within
         )
-        answer: Mapping[str, Any] = found[0] if found else {"response": "not-found"}
-        return answer
+        if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+            raise self._connection.strange("no list of blocks")
+        return found[0] if found else {"response": "not-found"}
 
     async def _ended(self, pid: int, until: float | None) -> Ran | None:
         """Wait for a program; ``None`` where it has not ended at the deadline."""
@@ -223,5 +224,6 @@ async def _greeted(connection: Connection) -> Agent:
     await connection.ask("guest-sync", {"id": secrets.randbelow(1 << 30)}, within=_SYNC_SECONDS)
     info = await connection.ask("guest-info", within=_SYNC_SECONDS)
     commands = connection.field(info, "supported_commands", list)
-    names = [connection.field(c, "name", str) for c in commands if c.get("enabled")]
+    enabled = [c for c in commands if isinstance(c, dict) and c.get("enabled")]
+    names = [connection.field(command, "name", str) for command in enabled]
     return Agent(connection, frozenset(names))

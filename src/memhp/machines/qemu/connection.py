@@ -39,7 +39,7 @@ class Connection:
         command: str,
         arguments: Mapping[str, object] | None = None,
         *,
-        within: float = ANSWER_SECONDS,
+        within: float | None = None,
     ) -> Any:
         """Ask and take the answer.
 
@@ -48,14 +48,15 @@ class Connection:
         """
         from qemu.qmp import ExecuteError, QMPError  # noqa: PLC0415 - there, for it has connected
 
+        seconds = ANSWER_SECONDS if within is None else within
         try:
-            return await asyncio.wait_for(self._client.execute(command, arguments), within)
+            return await asyncio.wait_for(self._client.execute(command, arguments), seconds)
         except ExecuteError as err:
             raise CommandDenied(
                 machine=self._machine, command=command, kind=err.error_class, answer=str(err)
             ) from err
         except TimeoutError as err:
-            raise self.lost(f"did not answer '{command}' within {within:.0f} seconds") from err
+            raise self.lost(f"did not answer '{command}' within {seconds:.0f} seconds") from err
         except (QMPError, OSError, EOFError, *_LIBRARY_FAULTS) as err:
             raise self.lost(f"hung up on '{command}'") from err
 
@@ -66,6 +67,15 @@ class Connection:
         found = await self.ask(command, arguments)
         if not isinstance(found, kind) or isinstance(found, bool):
             raise self.strange(f"no {kind.__name__} to '{command}'")
+        return found
+
+    async def ask_for_items(
+        self, command: str, arguments: Mapping[str, object] | None = None
+    ) -> list[dict[str, Any]]:
+        """Ask for a list of objects; raises the same."""
+        found = await self.ask_for(command, list, arguments)
+        if not all(isinstance(item, dict) for item in found):
+            raise self.strange(f"no objects to '{command}'")
         return found
 
     def field(self, data: Any, name: str, kind: type[T]) -> T:

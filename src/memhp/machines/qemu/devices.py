@@ -103,7 +103,7 @@ async def read_account(monitor: Connection) -> Account:
     return Account(
         devices=tuple(await read_devices(monitor)),
         backends=tuple(
-            _backend(monitor, data) for data in await monitor.ask_for("query-memdev", list)
+            _backend(monitor, data) for data in await monitor.ask_for_items("query-memdev")
         ),
         slots=monitor.field(machine, "slots", int) if "slots" in machine else 0,
         most_bytes=monitor.field(machine, "max-size", int) if "max-size" in machine else size,
@@ -114,8 +114,8 @@ async def read_account(monitor: Connection) -> Account:
 
 async def read_devices(monitor: Connection) -> Sequence[MemoryDevice]:
     """Every memory device with the guest's last verdict on it; raises ``ContactLost``."""
-    found = await monitor.ask_for("query-memory-devices", list)
-    reports = await monitor.ask_for("query-acpi-ospm-status", list)
+    found = await monitor.ask_for_items("query-memory-devices")
+    reports = await monitor.ask_for_items("query-acpi-ospm-status")
     verdicts = {
         monitor.field(report, "device", str): (
             monitor.field(report, "source", int),

@@ -61,7 +61,7 @@ async def forget_request(monitor: Connection, device: str) -> None:
 
 async def read_requests(monitor: Connection) -> Mapping[str, Asked]:
     """Every open question by device."""
-    objects = await monitor.ask_for("qom-list", list, {"path": "/objects"})
+    objects = await monitor.ask_for_items("qom-list", {"path": "/objects"})
     names = {monitor.field(item, "name", str) for item in objects}
     devices = [name.removeprefix(_PREFIX) for name in names if name.startswith(_PREFIX)]
     found = [await _read(monitor, device, sent=f"{_SENT}{device}" in names) for device in devices]

@@ -86,7 +86,7 @@ async def _check_migration(monitor: Connection, machine: str) -> None:
 async def _port_is_open(monitor: Connection, path: str) -> bool:
     """Whether a program in the guest holds the other end; what QEMU does not know may be so."""
     place = path.rpartition("/")[2]
-    for port in await monitor.ask_for("query-chardev", list):
+    for port in await monitor.ask_for_items("query-chardev"):
         filename = monitor.field(port, "filename", str)
         if place and f"/{place}," in f"{filename},":
             return bool(port.get("frontend-open", True))
