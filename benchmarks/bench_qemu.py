@@ -70,7 +70,7 @@ def by_memhp(guest: Guest, _first: int) -> None:
 def timed(guest: Guest, seed: int, way: Callable[[Guest, int], None]) -> float:
     workload = load(guest, seed)
     with guest.shell() as shell:
-        numbers = shell.run("cd /sys/devices/system/node/node1; echo memory*")[1].split()
+        numbers = shell.run("cd /sys/devices/system/node/node1; echo memory[0-9]*")[1].split()
     first = min(int(name.removeprefix("memory")) for name in numbers)
     start = time.perf_counter()
     way(guest, first)
