@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from memhp.core.command_line import CommandLine
 from memhp.core.geometry import NodeId, bytes_of, pages_of
@@ -18,7 +19,7 @@ from memhp.model.devices import DimmSlot, VirtioMemDevice
 from memhp.model.firmware import Firmware
 from memhp.model.iomem import ResourceTree
 from memhp.model.memblock import Region
-from memhp.model.page_level import PageLevel
+from memhp.model.page_level import Left, Obstacle
 from memhp.model.page_tables import PageTables
 from memhp.model.profile import Profile
 from memhp.model.runs import RangeSet, RunMap
@@ -47,6 +48,35 @@ class Proposals:
 
     movablecore_acpi: bool = False
     hotadd_memory_treat_as_movable: bool = False
+
+
+class PageLevel(Protocol):
+    """The pages of a machine (``memhp.model.pages.machine_pages.MachinePages``).
+
+    A machine of which no page was ever touched has none of this, and blocks
+    and zones are all that is known. Ranges are frames, half-open.
+    """
+
+    def obstacle(self, start: int, end: int) -> Obstacle | None:
+        """Find the page at which ``start_isolate_page_range()`` would stop, if any."""
+
+    def isolate(self, start: int, end: int) -> Obstacle | None:
+        """Isolate a range, or say what stands in the way, with the traces that leaves."""
+
+    def move_out(self, kernel: "Kernel", start: int, end: int) -> Left:
+        """Migrate what an isolated range holds, once; says what is left."""
+
+    def put_back(self, start: int, end: int) -> None:
+        """Undo the isolation: every pageblock is movable now (``undo_isolate_page_range()``)."""
+
+    def leave(self, start: int, end: int) -> None:
+        """Take an isolated range without content from its zone."""
+
+    def enter(self, kernel: "Kernel", node: NodeId, zone: ZoneType, start: int, end: int) -> None:
+        """Hand the frames of a block that comes online to its zone."""
+
+    def refresh(self, kernel: "Kernel") -> None:
+        """Take over marks and zonelists after a change of what is online."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -9,7 +9,8 @@ from memhp.core.geometry import pages_of
 from memhp.model.kernel import Kernel
 from memhp.model.pages.frames import Frames
 from memhp.model.pages.machine_pages import MachinePages
-from memhp.model.pages.populate import enter, present_ranges, refresh
+from memhp.model.pages.populate import enter, refresh
+from memhp.model.present import present_ranges
 
 
 def open_pages(kernel: Kernel) -> MachinePages:
