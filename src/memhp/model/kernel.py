@@ -20,6 +20,7 @@ from memhp.model.firmware import Firmware
 from memhp.model.iomem import ResourceTree
 from memhp.model.memblock import Region
 from memhp.model.page_level import Left, Obstacle
+from memhp.model.page_numbers import PageNumbers
 from memhp.model.page_tables import PageTables
 from memhp.model.profile import Profile
 from memhp.model.runs import RangeSet, RunMap
@@ -74,6 +75,9 @@ class PageLevel(Protocol):
 
     def enter(self, kernel: "Kernel", node: NodeId, zone: ZoneType, start: int, end: int) -> None:
         """Hand the frames of a block that comes online to its zone."""
+
+    def numbers(self, node: NodeId, zone: ZoneType) -> PageNumbers:
+        """What the counters of a zone say."""
 
     def refresh(self, kernel: "Kernel") -> None:
         """Take over marks and zonelists after a change of what is online."""
@@ -137,6 +141,13 @@ class Kernel:
     def populated_zones(self) -> Iterator[Zone]:
         """Every zone that has a present page."""
         return (zone for zone in self.zones.values() if zone.populated)
+
+    def numbers(self, zone: Zone) -> PageNumbers:
+        """What the counters of a zone say; all that no page says is free."""
+        if self.pages is not None:
+            return self.pages.numbers(zone.node, zone.zone)
+        free = zone.managed - zone.kernel_pages
+        return PageNumbers(free=free, by_kind={"MEMMAP": zone.kernel_pages})
 
     def node_present(self, node: NodeId, *, kernel_only: bool = False) -> int:
         """Count a node's present pages, in all zones or in those of the kernel."""

@@ -20,6 +20,11 @@ def open_pages(kernel: Kernel) -> MachinePages:
     return kernel.pages
 
 
+def pages_to_look_at(kernel: Kernel) -> MachinePages:
+    """The pages of a machine; where none was ever touched, what they would be, and it stays so."""
+    return kernel.pages if isinstance(kernel.pages, MachinePages) else build_pages(kernel)
+
+
 def build_pages(kernel: Kernel) -> MachinePages:
     """Make the pages of a machine from its blocks, zones and counts."""
     pages = MachinePages(Frames(_reach(kernel)), claims_apart=kernel.profile.fallback_claims_first)

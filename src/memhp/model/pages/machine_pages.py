@@ -4,6 +4,7 @@ from memhp.core.geometry import NodeId
 from memhp.core.words import ZoneType
 from memhp.model.kernel import Kernel
 from memhp.model.page_level import Left, Obstacle
+from memhp.model.page_numbers import PageNumbers
 from memhp.model.pages.isolate import (
     describe,
     find_obstacle,
@@ -14,6 +15,7 @@ from memhp.model.pages.isolate import (
 from memhp.model.pages.migrate import move_out
 from memhp.model.pages.pages import Pages
 from memhp.model.pages.populate import enter, refresh
+from memhp.model.pages.words import KINDS
 
 
 class MachinePages(Pages):
@@ -45,6 +47,19 @@ class MachinePages(Pages):
     def enter(self, kernel: Kernel, node: NodeId, zone: ZoneType, start: int, end: int) -> None:
         """Hand the frames of a block that comes online to its zone, at the tail of the lists."""
         enter(kernel, self.area(node, zone), start, end)
+
+    def numbers(self, node: NodeId, zone: ZoneType) -> PageNumbers:
+        """What the counters of a zone say."""
+        area = self.area(node, zone)
+        counts = self.holders.counts[area.index].tolist()
+        return PageNumbers(
+            free=area.free,
+            cached={cpu: lists.count for cpu, lists in area.pcp.items()},
+            by_kind={kind.name: number for kind, number in zip(KINDS, counts, strict=True)},
+            mlocked=self.holders.mlocked_in(area.index),
+            high=area.high,
+            batch=area.batch,
+        )
 
     def refresh(self, kernel: Kernel) -> None:
         """Take over marks and zonelists after a change of what is online."""
