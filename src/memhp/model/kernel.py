@@ -21,7 +21,7 @@ from memhp.model.iomem import ResourceTree
 from memhp.model.memblock import Region
 from memhp.model.page_level import Left, Obstacle
 from memhp.model.page_numbers import PageNumbers
-from memhp.model.page_tables import PageTables
+from memhp.model.page_tables import PageTables, Structure
 from memhp.model.profile import Profile
 from memhp.model.runs import RangeSet, RunMap
 from memhp.model.uevents import Uevent
@@ -41,6 +41,9 @@ class Settings:
     memmap_on_memory: MemmapOnMemory
     movable_node: bool
     treat_as_movable: bool = False
+    memmap_on_node: bool = False
+    migrate_vmalloc: bool = False
+    migrate_kernel: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +52,9 @@ class Proposals:
 
     movablecore_acpi: bool = False
     hotadd_memory_treat_as_movable: bool = False
+    memmap_on_node: bool = False
+    migrate_vmalloc: bool = False
+    migrate_kernel: bool = False
 
 
 class PageLevel(Protocol):
@@ -75,6 +81,15 @@ class PageLevel(Protocol):
 
     def enter(self, kernel: "Kernel", node: NodeId, zone: ZoneType, start: int, end: int) -> None:
         """Hand the frames of a block that comes online to its zone."""
+
+    def build(self, kernel: "Kernel", structure: Structure, node: NodeId) -> int | None:
+        """Allocate pages for a structure; gives the block of the first, ``None`` without room."""
+
+    def unbuild(self, kernel: "Kernel", structure: Structure) -> bool:
+        """Free the pages of a structure; false where it has none of its own."""
+
+    def release(self, start: int, end: int) -> tuple[NodeId, ZoneType]:
+        """Give the allocator frames that were reserved; gives their zone."""
 
     def numbers(self, node: NodeId, zone: ZoneType) -> PageNumbers:
         """What the counters of a zone say."""

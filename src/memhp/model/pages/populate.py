@@ -49,7 +49,8 @@ def refresh(kernel: Kernel, pages: Pages) -> None:
         area.batch = batch_size(zone.managed)
         area.high = max(marks.low // _nr_cpus(kernel, area), 4 * area.batch)
     pages.fallback_order = {
-        node: tuple(nodes_by_distance(kernel, node)) for node in sorted(kernel.online_nodes)
+        node: tuple(nodes_by_distance(kernel, node))
+        for node in sorted(kernel.online_nodes | set(kernel.possible_nodes))
     }
     pages.rebuild_zonelists()
 

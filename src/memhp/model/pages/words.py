@@ -43,6 +43,7 @@ class PageKind(StrEnum):
     MEMMAP = "memory map"
     DMA = "device buffer"
     KERNEL = "other kernel page"
+    KERNEL_TABLE = "page table of the kernel"
 
     @property
     def movable(self) -> bool:

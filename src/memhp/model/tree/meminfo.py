@@ -117,10 +117,11 @@ def _node_row(kernel: Kernel, node: NodeId, name: str, kb: int) -> str:
 
 
 def _direct_map(kernel: Kernel) -> dict[str, int]:
-    """What entries of each size map; the rest of RAM is mapped by single pages."""
+    """What entries of each size map; ends of ranges below 2 MiB are not counted."""
     large = kernel.page_tables.direct_bytes(Leaf.PMD) // 1024
     huge = kernel.page_tables.direct_bytes(Leaf.PUD) // 1024
-    return {"DirectMap4k": 0, "DirectMap2M": large, "DirectMap1G": huge}
+    small = kernel.page_tables.direct_bytes(Leaf.PTE) // 1024
+    return {"DirectMap4k": small, "DirectMap2M": large, "DirectMap1G": huge}
 
 
 def _huge_pages() -> str:
