@@ -161,12 +161,17 @@ class Holders:
         self.table[slots] = heads
         self.frames.link[heads] = slots
         numbers = self.holder_of_unit[slots // SLOTS_PER_UNIT]
-        np.add.at(self.live_of, numbers, 1)
         kinds = self.kind_of[numbers]
         orders = self.frames.state[heads] & ORDER
         for order in np.unique(orders).tolist():
             mine = orders == order
             self._count(heads[mine], kinds[mine], 1 << order)
+
+    def recount(self) -> None:
+        """Count what is left of each holding, once all are placed."""
+        for holding in self.holdings.values():
+            part = self.table[holding.first : holding.first + holding.count]
+            self.live_of[holding.number] = np.count_nonzero(part != NO_FRAME)
 
     def live(self, holding: Holding) -> int:
         """How many chunks of a holding are left."""

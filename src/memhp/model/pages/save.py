@@ -54,6 +54,7 @@ def decode_pages(kernel: Kernel, blobs: Mapping[str, bytes]) -> MachinePages:
         for name, blob in blobs.items():
             if name not in {_META, _LISTS}:
                 _fill_section(pages, int(name), zlib.decompress(blob))
+        pages.holders.recount()
         _fill_lists(pages, np.frombuffer(zlib.decompress(blobs[_LISTS]), np.int64))
         _restore(pages, meta)
         refresh(kernel, pages)
