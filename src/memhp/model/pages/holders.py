@@ -223,11 +223,13 @@ class Holders:
         """Forget that anybody holds these chunks; a holding without any is gone."""
         slots = self.frames.link[heads]
         self.table[slots] = NO_FRAME
-        kinds = self.kind_of[self.holder_of_unit[slots // SLOTS_PER_UNIT]]
+        numbers = self.holder_of_unit[slots // SLOTS_PER_UNIT]
+        kinds = self.kind_of[numbers]
         self._count(heads, kinds, -(1 << int(self.frames.state[heads[0]] & ORDER)))
-        numbers, counts = np.unique(
-            self.holder_of_unit[slots // SLOTS_PER_UNIT], return_counts=True
-        )
+        if (numbers == numbers[0]).all():
+            numbers, counts = numbers[:1], np.array([len(heads)])
+        else:
+            numbers, counts = np.unique(numbers, return_counts=True)
         left = self.live_of[numbers] - counts
         self.live_of[numbers] = left
         for number in numbers[left == 0].tolist():
