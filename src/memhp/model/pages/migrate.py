@@ -48,8 +48,10 @@ def move_out(
             went = _move(pages, area, parts, 0, targets) if len(parts) else 0
             moved += went
             no_room += (1 << order) - went
-    pool.dissolve(pages, start, end)
-    left = pages_in(pages, movable_heads(pages, start, end))
+    left = pages_in(pages, _in_use(pages, movable_heads(pages, start, end)))
+    if left == 0:
+        # Only now: as long as something is found that moves, the kernel goes on with that.
+        pool.dissolve(pages, start, end)
     return Left(moved=moved, no_room=max(no_room, left - stuck), pinned=stuck)
 
 
@@ -91,6 +93,12 @@ def movable_heads(pages: Pages, start: int, end: int) -> Pfns:
     """The first frames of the movable chunks in a range, ascending."""
     (places,) = np.nonzero(pages.frames.state[start:end] & CLASS == MOVABLE)
     return places + start
+
+
+def _in_use(pages: Pages, heads: Pfns) -> Pfns:
+    """Those of the chunks that are no free pages of a pool."""
+    used: Pfns = heads[pages.holders.idle_of[pages.holders.numbers_at(heads)] == 0]
+    return used
 
 
 def pages_in(pages: Pages, heads: Pfns) -> int:
