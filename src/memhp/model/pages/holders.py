@@ -227,11 +227,12 @@ class Holders:
         slots = self.frames.link[heads]
         self.table[slots] = self.no_frame
         numbers = self.holder_of_unit[slots // SLOTS_PER_UNIT]
-        kinds = self.kind_of[numbers]
-        self._count(heads, kinds, -(1 << int(self.frames.state[heads[0]] & ORDER)))
+        freed = -(1 << int(self.frames.state[heads[0]] & ORDER))
         if (numbers == numbers[0]).all():
+            self._count(heads, int(self.kind_of[numbers[0]]), freed)
             numbers, counts = numbers[:1], np.array([len(heads)])
         else:
+            self._count(heads, self.kind_of[numbers], freed)
             numbers, counts = np.unique(numbers, return_counts=True)
         left = self.live_of[numbers] - counts
         self.live_of[numbers] = left
@@ -329,7 +330,11 @@ class Holders:
 
     def _count(self, heads: Pfns, kinds: npt.NDArray[np.uint8] | int, nr_pages: int) -> None:
         """Count pages by zone and kind; so many for each chunk."""
-        keys = self.frames.zone[heads // PAGES_PER_PAGEBLOCK].astype(np.int64) * len(KINDS) + kinds
+        zones = self.frames.zone[heads // PAGES_PER_PAGEBLOCK]
+        if isinstance(kinds, int) and (zones == zones[0]).all():
+            self.counts[zones[0], kinds] += len(heads) * nr_pages
+            return
+        keys = zones.astype(np.int64) * len(KINDS) + kinds
         number = np.bincount(keys)
         self.counts.reshape(-1)[: len(number)] += number * nr_pages
 
