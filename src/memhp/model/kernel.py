@@ -65,6 +65,9 @@ class PageLevel(Protocol):
     and zones are all that is known. Ranges are frames, half-open.
     """
 
+    def real(self) -> "PageLevel":
+        """The pages themselves, where these are only saved ones."""
+
     def obstacle(self, start: int, end: int, poisoned: Collection[int] = ()) -> Obstacle | None:
         """Find the page at which ``start_isolate_page_range()`` would stop, if any."""
 

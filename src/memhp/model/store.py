@@ -216,7 +216,7 @@ class StateFile:
 
     def _decode(self, part: str, state: Mapping[str, str]) -> Kernel:
         kernel = decode_kernel(state)
-        read_pages(self._connection, part, kernel)
+        read_pages(self._connection, self._path, part, kernel)
         return kernel
 
     def _save(self, kernel: Kernel, part: str, asked: str, before: Mapping[str, str]) -> None:
