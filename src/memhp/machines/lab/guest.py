@@ -12,7 +12,8 @@ from pathlib import Path
 from memhp.core.acpi.srat import encode_srat, parse_srat, with_hotpluggable
 from memhp.core.errors import FormatError, MachineError, NoSuchMachine
 from memhp.core.guest_shape import GuestShape
-from memhp.core.values_json import from_json, to_json
+from memhp.core.values_json import from_json, parse_json, to_json
+from memhp.machines.lab.carried import Carried
 from memhp.machines.lab.initrd import READY, build_initrd
 from memhp.machines.lab.kernels import LabKernel, find_kernel
 from memhp.machines.lab.qemu_options import qemu_options
@@ -23,14 +24,19 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 _HEX = re.compile(r"\b(?:[0-9a-f]{2})+\b")
 _QEMU = "qemu-system-x86_64"
 _BOOT_SECONDS = 90.0
+_NOTHING = Carried()
 _TRIES = 3
 """Once in a few dozen boots under TCG a kernel panics at once in its idle task."""
 
 
 class Guest:
-    """A guest by its name. It runs until it is put down."""
+    """A guest by its name. It runs until it is put down.
 
-    def __init__(self, name: str) -> None:
+    One that is ``bound`` to this process does not outlive it, however that ends
+    (``PR_SET_PDEATHSIG``).
+    """
+
+    def __init__(self, name: str, *, bound: bool = False) -> None:
         if not _NAME.fullmatch(name):
             raise NoSuchMachine(
                 machine=f"lab:{name}",
@@ -39,6 +45,8 @@ class Guest:
             )
         self.name = name
         self.folder = lab_folder() / name
+        self._bound = bound
+        self._process: subprocess.Popen[str] | None = None
 
     @property
     def pid(self) -> int | None:
@@ -55,13 +63,13 @@ class Guest:
         """What it was made of; raises ``NoSuchMachine``."""
         try:
             shape: GuestShape = from_json(
-                GuestShape, json.loads((self.folder / "shape.json").read_text())
+                GuestShape, parse_json((self.folder / "shape.json").read_text())
             )
         except (OSError, ValueError, FormatError) as err:
             raise self._not_there() from err
         return shape
 
-    def up(self, shape: GuestShape) -> None:
+    def up(self, shape: GuestShape, carried: Carried = _NOTHING) -> None:
         """Boot it and wait until its shell answers; raises ``MachineError``."""
         if self.pid is not None:
             raise MachineError(
@@ -77,12 +85,12 @@ class Guest:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True, mode=0o700)
         (self.folder / "shape.json").write_text(json.dumps(to_json(shape)))
-        build_initrd(self.folder / "initrd", kernel.modules)
+        build_initrd(self.folder / "initrd", kernel.modules, carried=carried)
         self._boot(kernel, shape)
         if shape.hotpluggable_nodes:
             srat = self._flagged_srat(shape)
             self.down(keep=True)
-            build_initrd(self.folder / "initrd", kernel.modules, srat)
+            build_initrd(self.folder / "initrd", kernel.modules, srat, carried)
             self._boot(kernel, shape)
 
     def _boot(self, kernel: LabKernel, shape: GuestShape) -> None:
@@ -119,6 +127,10 @@ class Guest:
             os.kill(pid, signal.SIGKILL)
             while self.pid is not None:
                 time.sleep(0.02)
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
         if not keep:
             shutil.rmtree(self.folder)
 
@@ -136,10 +148,25 @@ class Guest:
 
     def _start(self, kernel: LabKernel, shape: GuestShape) -> None:
         command = [_QEMU, *qemu_options(self.folder, kernel.image, shape)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            why = (done.stderr.strip().splitlines() or ["it gave no reason"])[-1]
+        why = self._start_bound(command) if self._bound else _start_apart(command)
+        if why is not None:
             raise MachineError(machine=f"lab:{self.name}", problem=f"does not start ({why})")
+
+    def _start_bound(self, command: list[str]) -> str | None:
+        """Start QEMU so that it ends with this process, and wait for the last of its sockets."""
+        for left in ("pid", "con", "qmp"):
+            (self.folder / left).unlink(missing_ok=True)
+        self._process = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", *command],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        while not (self.folder / "qmp").exists():
+            if self._process.poll() is not None:
+                return _last_word(self._process.communicate()[1])
+            time.sleep(0.01)
+        return None
 
     def _not_there(self) -> NoSuchMachine:
         return NoSuchMachine(
@@ -147,6 +174,16 @@ class Guest:
             problem="does not run",
             advice=f"start it with 'memhp lab up {self.name}'",
         )
+
+
+def _start_apart(command: list[str]) -> str | None:
+    """Start QEMU so that it outlives this process; returns why it does not start."""
+    done = subprocess.run([*command, "-daemonize"], capture_output=True, text=True, check=False)
+    return None if done.returncode == 0 else _last_word(done.stderr)
+
+
+def _last_word(said: str) -> str:
+    return (said.strip().splitlines() or ["it gave no reason"])[-1]
 
 
 def guests() -> list[Guest]:
