@@ -13,6 +13,7 @@ from memhp.core.acpi.srat import encode_srat, parse_srat, with_hotpluggable
 from memhp.core.errors import FormatError, MachineError, NoSuchMachine
 from memhp.core.guest_shape import GuestShape
 from memhp.core.values_json import from_json, to_json
+from memhp.machines.lab.carried import Carried
 from memhp.machines.lab.initrd import READY, build_initrd
 from memhp.machines.lab.kernels import LabKernel, find_kernel
 from memhp.machines.lab.qemu_options import qemu_options
@@ -23,6 +24,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 _HEX = re.compile(r"\b(?:[0-9a-f]{2})+\b")
 _QEMU = "qemu-system-x86_64"
 _BOOT_SECONDS = 90.0
+_NOTHING = Carried()
 _TRIES = 3
 """Once in a few dozen boots under TCG a kernel panics at once in its idle task."""
 
@@ -61,7 +63,7 @@ class Guest:
             raise self._not_there() from err
         return shape
 
-    def up(self, shape: GuestShape) -> None:
+    def up(self, shape: GuestShape, carried: Carried = _NOTHING) -> None:
         """Boot it and wait until its shell answers; raises ``MachineError``."""
         if self.pid is not None:
             raise MachineError(
@@ -77,12 +79,12 @@ class Guest:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True, mode=0o700)
         (self.folder / "shape.json").write_text(json.dumps(to_json(shape)))
-        build_initrd(self.folder / "initrd", kernel.modules)
+        build_initrd(self.folder / "initrd", kernel.modules, carried=carried)
         self._boot(kernel, shape)
         if shape.hotpluggable_nodes:
             srat = self._flagged_srat(shape)
             self.down(keep=True)
-            build_initrd(self.folder / "initrd", kernel.modules, srat)
+            build_initrd(self.folder / "initrd", kernel.modules, srat, carried)
             self._boot(kernel, shape)
 
     def _boot(self, kernel: LabKernel, shape: GuestShape) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from memhp.core.errors import MachineError
+from memhp.machines.lab.carried import Carried, put_carried
 
 READY = "LAB-GUEST-READY"
 _BUSYBOX = ("/bin/busybox", "/usr/bin/busybox")
@@ -24,15 +25,21 @@ echo {READY}
 while true; do PS1= PS2= sh; done
 """
 
-
 _OVERRIDE = "kernel/firmware/acpi/srat.aml"
+_NOTHING = Carried()
 
 
-def build_initrd(target: Path, modules: Sequence[Path] = (), srat: bytes | None = None) -> None:
+def build_initrd(
+    target: Path,
+    modules: Sequence[Path] = (),
+    srat: bytes | None = None,
+    carried: Carried = _NOTHING,
+) -> None:
     """Write the initrd; raises ``MachineError`` where busybox or cpio are missing.
 
     ``modules`` are loaded in order. ``srat`` replaces the firmware's table
-    (``Documentation/admin-guide/acpi/initrd_table_override.rst``).
+    (``Documentation/admin-guide/acpi/initrd_table_override.rst``). ``carried``
+    stands beside busybox, and before it where both have a program's path.
     """
     busybox = next((path for path in _BUSYBOX if Path(path).exists()), None)
     if busybox is None or shutil.which("cpio") is None:
@@ -44,6 +51,7 @@ def build_initrd(target: Path, modules: Sequence[Path] = (), srat: bytes | None 
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "root"
         _fill(root, busybox, modules)
+        put_carried(carried, root)
         tables = Path(folder) / "tables"
         if srat is not None:
             file = tables / _OVERRIDE
