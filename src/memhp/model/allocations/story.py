@@ -108,18 +108,31 @@ def tell_story(
 
 def _end(pages: _Pages, flags: Sequence[int], pcp_pages: int, end: int) -> None:
     """What is not free at the end and not held was given out unseen, or never free."""
-    unseen = []
+    unseen, never = [], []
     for pfn, bits in enumerate(flags):
-        if is_free(bits) or pfn in pages.held:
-            continue
-        if pfn in pages.freed_at:
-            unseen.append(pfn)
-        else:
-            pages.start.add(pfn)
-    # Stack order: what was freed last still lies in the lists.
+        if not is_free(bits) and pfn not in pages.held:
+            (unseen if pfn in pages.freed_at else never).append(pfn)
+    # Lists are stacks: what was freed last still lies in them.
     unseen.sort(key=lambda pfn: pages.freed_at[pfn])
-    given = unseen[: len(unseen) - pcp_pages] if pcp_pages else unseen
+    given = unseen[: max(0, len(unseen) - pcp_pages)]
     pages.gaps.extend((pfn, pages.freed_at[pfn], end) for pfn in given)
+    left = pcp_pages - (len(unseen) - len(given))
+    pages.start.update(set(never) - set(_refilled(pages, never, flags, left)))
+
+
+def _refilled(
+    pages: _Pages, never: Sequence[int], flags: Sequence[int], left: int
+) -> Iterable[int]:
+    """Pages that lists took from the allocator and nobody was given yet.
+
+    They are the rest of a batch: a long run without flags in a pageblock out of
+    which others were given.
+    """
+    plain = [p for p in never if flags[p] == 0 and p // PAGES_PER_PAGEBLOCK in pages.given_at]
+    for first, count in sorted(runs_of(plain), key=lambda run: (-run[1], run[0])):
+        taken = min(left, count)
+        yield from range(first + count - taken, first + count)
+        left -= taken
 
 
 def _when(pages: _Pages, pfn: int, after: int, before: int) -> int:

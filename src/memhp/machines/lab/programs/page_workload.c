@@ -34,6 +34,7 @@
 #define TRACING "/sys/kernel/tracing/"
 #define MOST_RANGES 512
 #define SETTLE_SECONDS 2
+#define MOST_TRIES 20
 
 static uint64_t state;
 
@@ -317,20 +318,49 @@ static struct flags flags_room(void)
 	return flags;
 }
 
+/* What zoneinfo says of free pages and per-processor lists, as one number. */
+static unsigned long lists_and_free(void)
+{
+	unsigned long sum = 0;
+	char *at = kept[0].data;
+
+	read_kept(&kept[0]);
+	kept[0].data[kept[0].size < sizeof(kept[0].data) ? kept[0].size : sizeof(kept[0].data) - 1] = 0;
+	while ((at = strpbrk(at, "cp"))) {
+		if (!strncmp(at, "count:", 6) || !strncmp(at, "pages free", 10))
+			sum = sum * 31 + strtoul(at + strcspn(at, "0123456789\n"), NULL, 10);
+		at++;
+	}
+	return sum;
+}
+
+/*
+ * The kernel empties per-processor lists once a second, which changes flags while they are
+ * read; then they are read again.
+ */
 static void stop_and_look(struct flags *flags)
 {
 	int on = open(TRACING "tracing_on", O_WRONLY);
-	size_t done = 0;
-	ssize_t size;
+	unsigned long before;
 
 	if (on < 0 || write(on, "0", 1) != 1)
 		fail("tracing_on");
-	lseek(flags->file, 0, SEEK_SET);
-	while (done < flags->size &&
-	       (size = read(flags->file, flags->data + done, flags->size - done)) > 0)
-		done += size;
-	for (size_t i = 0; i < KEPT; i++)
-		read_kept(&kept[i]);
+	for (unsigned tries = 0; tries < MOST_TRIES; tries++) {
+		size_t done = 0;
+		ssize_t size;
+
+		before = lists_and_free();
+		lseek(flags->file, 0, SEEK_SET);
+		while (done < flags->size &&
+		       (size = read(flags->file, flags->data + done, flags->size - done)) > 0)
+			done += size;
+		for (size_t i = 1; i < KEPT; i++)
+			read_kept(&kept[i]);
+		if (lists_and_free() == before)
+			return;
+	}
+	errno = EAGAIN;
+	fail("the state of pages does not stand still");
 }
 
 static void tell(struct flags *flags)
@@ -341,7 +371,6 @@ static void tell(struct flags *flags)
 	put_file("header_page", TRACING "events/header_page");
 	put_file("mm_page_alloc", TRACING "events/kmem/mm_page_alloc/format");
 	put_file("mm_page_free", TRACING "events/kmem/mm_page_free/format");
-	put_file("mm_page_free_batched", TRACING "events/kmem/mm_page_free_batched/format");
 	put_file("mm_page_alloc_extfrag", TRACING "events/kmem/mm_page_alloc_extfrag/format");
 	put_file("stats", TRACING "per_cpu/cpu0/stats");
 	put_trace();

@@ -1,0 +1,123 @@
+"""How far the figures reach when every parameter is halved and doubled, and what then changes."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Final
+
+from memhp.model.compare.costs import Costs
+from memhp.model.compare.facts import Combination, Facts
+from memhp.model.compare.figures import Figures, Latencies, figures_of
+
+FACTORS: Final = (0.5, 2.0)
+_SAME: Final = 1e-9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """A figure: its mean over the seeds, and the least and the most of all seeds and variations."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking:
+    """An order of combinations, best first, and the variations under which any two change places.
+
+    ``changed_by`` holds a parameter and its factor, as ``share_walks x 2``.
+    """
+
+    order: tuple[Combination, ...]
+    changed_by: tuple[str, ...]
+
+
+Runs = Mapping[Combination, Sequence[Facts]]
+Measure = Callable[[Figures], float]
+
+
+def latency_of(figures: Figures) -> float:
+    """Rank by mean access latency: less is better."""
+    return figures.latency_ns
+
+
+def time_of(figures: Figures) -> float:
+    """Rank by the time that it takes: less is better."""
+    return figures.seconds
+
+
+def variations(costs: Costs) -> Iterator[tuple[str, Costs]]:
+    """Every parameter by each factor, one at a time, with what to call it."""
+    for parameter in costs:
+        for factor in FACTORS:
+            name = f"{parameter.name} x {factor:g}"
+            yield name, costs.scaled(parameter.name, factor)
+
+
+def scaled_latencies(latencies: Latencies | None, name: str) -> Latencies | None:
+    """The HMAT's latencies with those of this node, or of another, scaled as the table's are."""
+    parameter, _, factor = name.partition(" x ")
+    if latencies is None or parameter not in {"local_ns", "remote_ns"}:
+        return latencies
+    local = parameter == "local_ns"
+    return {
+        pair: ns * float(factor) if (pair[0] == pair[1]) == local else ns
+        for pair, ns in latencies.items()
+    }
+
+
+def interval_of(
+    runs: Sequence[Facts], costs: Costs, measure: Measure, latencies: Latencies | None = None
+) -> Interval:
+    """A figure of one combination over its seeds and all variations of the parameters."""
+    plain = [measure(figures_of(facts, costs, latencies)) for facts in runs]
+    varied = [
+        measure(figures_of(facts, other, scaled_latencies(latencies, name)))
+        for name, other in variations(costs)
+        for facts in runs
+    ]
+    both = plain + varied
+    return Interval(mean=sum(plain) / len(plain), low=min(both), high=max(both))
+
+
+def ranking_of(
+    runs: Runs, costs: Costs, measure: Measure, latencies: Latencies | None = None
+) -> Ranking:
+    """Order the combinations by their means, and name what changes the order."""
+    plain = _means(runs, costs, measure, latencies)
+    return Ranking(
+        order=tuple(sorted(plain, key=plain.__getitem__)),
+        changed_by=tuple(
+            name
+            for name, other in variations(costs)
+            if _differs(plain, _means(runs, other, measure, scaled_latencies(latencies, name)))
+        ),
+    )
+
+
+def _means(
+    runs: Runs, costs: Costs, measure: Measure, latencies: Latencies | None
+) -> dict[Combination, float]:
+    return {
+        combination: _mean(measure(figures_of(facts, costs, latencies)) for facts in of_it)
+        for combination, of_it in runs.items()
+    }
+
+
+def _mean(values: Iterable[float]) -> float:
+    found = list(values)
+    return sum(found) / len(found)
+
+
+def _differs(one: Mapping[Combination, float], other: Mapping[Combination, float]) -> bool:
+    """Whether any two that stand apart in one order stand the other way round in the other."""
+    return any(
+        _sign(one[a], one[b]) * _sign(other[a], other[b]) < 0 for a, b in combinations(one, 2)
+    )
+
+
+def _sign(a: float, b: float) -> int:
+    if abs(a - b) <= _SAME * max(abs(a), abs(b)):
+        return 0
+    return 1 if a > b else -1
