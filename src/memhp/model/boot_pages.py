@@ -47,6 +47,7 @@ def reserve_boot_pages(kernel: Kernel) -> None:
     for start, end, _ in taken:
         for zone in list(kernel.populated_zones()):
             zone.managed -= zone.linked.count(max(start, zone.start_pfn), min(end, zone.end_pfn))
+    kernel.reserved = taken
     _host(kernel, taken)
     _map_directly(kernel)
 

@@ -18,9 +18,10 @@ from memhp.model.devices import DimmSlot, VirtioMemDevice
 from memhp.model.firmware import Firmware
 from memhp.model.iomem import ResourceTree
 from memhp.model.memblock import Region
+from memhp.model.page_level import PageLevel
 from memhp.model.page_tables import PageTables
 from memhp.model.profile import Profile
-from memhp.model.runs import RunMap
+from memhp.model.runs import RangeSet, RunMap
 from memhp.model.uevents import Uevent
 from memhp.model.zones import Zone
 
@@ -55,7 +56,8 @@ class Kernel:
     ``hosted`` counts, by block, the pages of the kernel itself, which make a
     block impossible to take offline (one in a kernel zone only while
     ``own_pages_block`` is set); ``unmovable`` names the blocks in which a description or a
-    recording says that something cannot move. ``poisoned`` holds page frames.
+    recording says that something cannot move. ``poisoned`` and ``reserved``
+    (what booting kept) hold page frames. ``pages`` is ``None`` until one is touched.
     """
 
     profile: Profile
@@ -76,6 +78,7 @@ class Kernel:
     iomem: ResourceTree = field(default_factory=ResourceTree)
     page_tables: PageTables = field(default_factory=PageTables)
     hosted: RunMap[int] = field(default_factory=RunMap)
+    reserved: RangeSet = field(default_factory=RangeSet)
     own_pages_block: bool = True
     unmovable: dict[int, str] = field(default_factory=dict)
     poisoned: set[int] = field(default_factory=set)
@@ -87,6 +90,7 @@ class Kernel:
     seqnum: int = 0
     uevents: list[Uevent] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
+    pages: PageLevel | None = None
 
     @property
     def pages_per_block(self) -> int:

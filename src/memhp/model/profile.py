@@ -36,6 +36,7 @@ class Profile:
     movable_watermarks_apart: bool = False
     zoneinfo_promo: bool = False
     meminfo_unaccepted: bool = False
+    fallback_claims_first: bool = False
 
 
 _BEFORE_ZONE_WORDS = frozenset({OnlineType.OFFLINE, OnlineType.ONLINE})
@@ -57,6 +58,7 @@ PROFILES: dict[str, Profile] = {
             movable_watermarks_apart=True,
             zoneinfo_promo=True,
             meminfo_unaccepted=True,
+            fallback_claims_first=True,
         ),
         Profile(
             name="6.1",
