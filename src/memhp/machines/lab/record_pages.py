@@ -63,7 +63,7 @@ def record_allocations(
     load: PageLoad, guest: Guest, tell: Tell = lambda _what: None
 ) -> AllocationRecording:
     """Record one load; the guest is put down whatever happens. Raises ``MachineError``."""
-    carried = Carried(files={_PROGRAM: compile_page_program()})
+    carried = Carried(files={_PROGRAM: compile_page_program("page_workload")})
     with tempfile.TemporaryDirectory() as folder:
         disk, out = Path(folder) / "disk", Path(folder) / "out"
         _make_disk(disk)

@@ -14,20 +14,15 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <unistd.h>
+
+#include "chunks.h"
 
 #define PAGE 4096UL
 #define MIB (1UL << 20)
@@ -37,12 +32,6 @@
 #define MOST_TRIES 20
 
 static uint64_t state;
-
-static void fail(const char *what)
-{
-	fprintf(stderr, "page_workload: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
 
 /* splitmix64: the same numbers from the same seed everywhere. */
 static uint64_t chance(uint64_t below)
@@ -203,43 +192,6 @@ static void mixed(const char *disk, size_t bytes)
 }
 
 /* ---- what is told ---- */
-
-static int port;
-
-static void put(const void *data, size_t size)
-{
-	const char *at = data;
-
-	while (size) {
-		ssize_t done = write(port, at, size);
-
-		if (done <= 0)
-			fail("write to the port");
-		at += done;
-		size -= done;
-	}
-}
-
-static void put_chunk(const char *name, const void *data, size_t size)
-{
-	char head[128];
-
-	put(head, snprintf(head, sizeof(head), "%s %zu\n", name, size));
-	put(data, size);
-}
-
-static void put_file(const char *chunk, const char *path)
-{
-	static char piece[64 * 1024];
-	int file = open(path, O_RDONLY | O_NONBLOCK);
-	ssize_t size;
-
-	if (file < 0)
-		fail(path);
-	while ((size = read(file, piece, sizeof(piece))) > 0)
-		put_chunk(chunk, piece, size);
-	close(file);
-}
 
 /* The ring buffer, a page a read; a short read at the end would come as a whole page too. */
 static void put_trace(void)
