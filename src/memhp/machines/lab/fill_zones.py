@@ -57,7 +57,8 @@ def fill_zones(
                 used = shell.run(f"cat {_RATIO}")[1].split()
                 most = _BOOT_MIB + kernel_mib + movable_mib
                 shell.run(f"chmod +x {_PROGRAM}; {_PROGRAM} {most} $(echo /dev/vport*p1) &")
-                return _filling(_wait(out), " ".join(used))
+                kernel = shell.run("uname -r")[1].strip()
+                return _filling(_wait(out), kernel, " ".join(used))
         finally:
             if guest.folder.is_dir():
                 guest.down()
@@ -89,15 +90,15 @@ def _wait(out: Path) -> bytes:
     raise MachineError(machine="lab:", problem="did not fill its memory in time")
 
 
-def _filling(data: bytes, ratio: str) -> Filling:
+def _filling(data: bytes, kernel: str, ratio: str) -> Filling:
     begin, *steps = _texts(data)
     return Filling(
+        kernel=kernel,
         ratio=ratio,
         step_mib=STEP_MIB,
         zones=tuple(_zone_at_start(*found) for found in _zone_texts(begin)),
         free=tuple(
-            {(node, zone): _number("pages free", text) for node, zone, text in _zone_texts(step)}
-            for step in steps
+            tuple(_number("pages free", text) for _, _, text in _zone_texts(step)) for step in steps
         ),
     )
 

@@ -119,9 +119,10 @@ def _loaded(shell: SerialShell, load: PageLoad, out: Path) -> Chunks:
     while not _has_ended(out):
         _, said = shell.run("cat /tmp/said 2>/dev/null")
         if said.strip() or time.monotonic() > end:
+            why = said.strip() or "it takes too long"
             raise MachineError(
                 machine="lab:",
-                problem=f"cannot be loaded with {load.name} ({said.strip() or 'it takes too long'})",
+                problem=f"cannot be loaded with {load.name} ({why})",
                 advice="try a smaller load",
             )
         time.sleep(0.2)

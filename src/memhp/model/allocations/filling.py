@@ -1,10 +1,14 @@
 """Which zones fill in which order with anonymous memory, there and in the model."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
+from memhp.core.errors import FormatError, RecordingError
 from memhp.core.geometry import MIB, PAGES_PER_PAGEBLOCK, NodeId, pages_of, round_up
+from memhp.core.values_json import from_json, to_json
 from memhp.core.words import ZoneType
 from memhp.model.pages.allocate import Request
 from memhp.model.pages.area import Area, Marks, batch_size
@@ -13,7 +17,6 @@ from memhp.model.pages.gfp import GFP_HIGHUSER_MOVABLE
 from memhp.model.pages.pages import Pages
 from memhp.model.pages.words import MAX_ORDER, MigrateType
 
-ZoneKey = tuple[int, str]
 _LARGEST: Final = 1 << MAX_ORDER
 _ENOUGH: Final = 0.02
 """A zone counts as used in a step that takes more than this share of the step from it."""
@@ -38,31 +41,52 @@ class ZoneAtStart:
 class Filling:
     """What was free in each zone before, after each step, and at last; pages.
 
-    ``ratio`` is ``vm.lowmem_reserve_ratio``. The last step may be short: after
-    it nothing more could be had.
+    ``ratio`` is ``vm.lowmem_reserve_ratio``. ``free`` has a number a zone, in
+    the order of ``zones``. The last step may be short: after it nothing more could be had.
     """
 
+    kernel: str
     ratio: str
     step_mib: int
     zones: tuple[ZoneAtStart, ...]
-    free: tuple[Mapping[ZoneKey, int], ...]
+    free: tuple[tuple[int, ...], ...]
 
     def order(self) -> tuple[str, ...]:
         """The zones in the order in which they were first drawn upon."""
-        seen: list[str] = []
-        before = {(zone.node, zone.zone): zone.free for zone in self.zones}
+        seen: list[int] = []
+        before = tuple(zone.free for zone in self.zones)
         for now in self.free:
+            taken = [old - new for old, new in zip(before, now, strict=True)]
             enough = _ENOUGH * pages_of(self.step_mib * MIB)
-            used = [key for key in before if before[key] - now.get(key, 0) > enough]
+            used = [index for index, pages in enumerate(taken) if pages > enough]
             # Within a step the one that gave least was reached last.
-            used.sort(key=lambda key: now.get(key, 0) - before[key])
-            seen += [key[1] for key in used if key[1] not in seen]
-            before = dict(now)
-        return tuple(seen)
+            used.sort(key=lambda index: -taken[index])
+            seen += [index for index in used if index not in seen]
+            before = now
+        return tuple(self.zones[index].zone for index in seen)
 
     def left(self) -> dict[str, int]:
         """What was free in each zone when nothing more could be had."""
-        return {zone: free for (_, zone), free in self.free[-1].items()}
+        names = (zone.zone for zone in self.zones)
+        return dict(zip(names, self.free[-1], strict=True))
+
+
+def write_filling(filling: Filling, file: Path) -> None:
+    """Write it as JSON."""
+    file.write_text(json.dumps(to_json(filling)) + "\n", "utf-8")
+
+
+def read_filling(file: Path) -> Filling:
+    """Read it again; raises ``RecordingError``."""
+    try:
+        filling: Filling = from_json(Filling, json.loads(file.read_text("utf-8")))
+    except OSError as err:
+        why = f"cannot be read ({err.strerror})"
+        raise RecordingError(file=str(file), field="file", problem=why) from err
+    except (ValueError, FormatError) as err:
+        why = f"does not fit the format ({err})"
+        raise RecordingError(file=str(file), field="document", problem=why) from err
+    return filling
 
 
 def model_filling(recorded: Filling) -> Filling:
@@ -75,16 +99,11 @@ def model_filling(recorded: Filling) -> Filling:
         pages.frames.state[heads] = UNMOVABLE
         free.append(_free(pages))
         if len(heads) < step:
-            return Filling(
-                ratio=recorded.ratio,
-                step_mib=recorded.step_mib,
-                zones=recorded.zones,
-                free=tuple(free),
-            )
+            return replace(recorded, free=tuple(free))
 
 
-def _free(pages: Pages) -> dict[ZoneKey, int]:
-    return {(area.node, str(area.zone)): area.free for area in pages.areas}
+def _free(pages: Pages) -> tuple[int, ...]:
+    return tuple(area.free for area in pages.areas)
 
 
 def _pages(zones: Sequence[ZoneAtStart]) -> Pages:

@@ -172,9 +172,7 @@ def _at_the_start(recording: AllocationRecording) -> Pages:
 
 def _set_up(area: Area, zone: RecordedZone) -> None:
     area.populated = zone.managed > 0
-    area.marks = Marks(
-        minimum=zone.minimum, low=zone.low, high=zone.high, reserve=zone.protection
-    )
+    area.marks = Marks(minimum=zone.minimum, low=zone.low, high=zone.high, reserve=zone.protection)
     area.batch = batch_size(zone.managed)
     area.high = max(zone.low, 4 * area.batch)
 

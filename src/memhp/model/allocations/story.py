@@ -14,14 +14,13 @@ are closed from what is known of each page:
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from memhp.core.geometry import PAGES_PER_PAGEBLOCK
 from memhp.model.allocations.events import (
     Allocated,
-    Freed,
     PageEvent,
     is_free,
     pages_of_event,
@@ -83,9 +82,7 @@ class _Pages:
         self.freed_at[pfn] = position
 
 
-def tell_story(
-    traced: Iterable[PageEvent], flags: Sequence[int], pcp_pages: int = 0
-) -> Story:
+def tell_story(traced: Iterable[PageEvent], flags: Sequence[int], pcp_pages: int = 0) -> Story:
     """Close the gaps of a trace.
 
     ``flags`` are the kernel's flags of each page at the end; ``pcp_pages`` how
@@ -108,7 +105,8 @@ def tell_story(
 
 def _end(pages: _Pages, flags: Sequence[int], pcp_pages: int, end: int) -> None:
     """What is not free at the end and not held was given out unseen, or never free."""
-    unseen, never = [], []
+    unseen: list[int] = []
+    never: list[int] = []
     for pfn, bits in enumerate(flags):
         if not is_free(bits) and pfn not in pages.held:
             (unseen if pfn in pages.freed_at else never).append(pfn)
@@ -137,13 +135,11 @@ def _refilled(
 
 def _when(pages: _Pages, pfn: int, after: int, before: int) -> int:
     """A position between two, near to when the nearest neighbour was given out."""
-    near = pages.given_at.get(pfn // PAGES_PER_PAGEBLOCK)
-    position = near[_nearest(near, pfn)] if near else after
+    near = pages.given_at.get(pfn // PAGES_PER_PAGEBLOCK, {})
+    others = [other for other in near if other != pfn]
+    nearest = min(others, key=lambda other: (abs(other - pfn), other), default=None)
+    position = after if nearest is None else near[nearest]
     return min(max(position, after), before - 1) + 1
-
-
-def _nearest(given: Mapping[int, int], pfn: int) -> int:
-    return min(given, key=lambda other: (abs(other - pfn), other))
 
 
 def _woven(events: Sequence[PageEvent], given: Iterable[tuple[int, int]]) -> Iterable[PageEvent]:

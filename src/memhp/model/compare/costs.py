@@ -54,9 +54,7 @@ def shipped_costs() -> Costs:
     text = resources.files(__package__).joinpath(_FILE).read_text("utf-8")
     return Costs(
         {
-            name: Parameter(
-                name=name, value=row["value"], unit=row["unit"], source=row["source"]
-            )
+            name: Parameter(name=name, value=row["value"], unit=row["unit"], source=row["source"])
             for name, row in tomllib.loads(text).items()
         }
     )
