@@ -17,6 +17,7 @@ from memhp.model.description import parse_description, start
 from memhp.model.hardware import give_address
 from memhp.model.kernel import Kernel
 from memhp.model.persist import (
+    APART,
     HAPPENED,
     PARTS,
     decode_kernel,

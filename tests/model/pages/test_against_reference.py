@@ -205,7 +205,7 @@ def steps(draw: st.DrawFn) -> list[tuple[object, ...]]:
 @pytest.mark.parametrize("claims_first", [True, False], ids=["6.12", "6.1"])
 @pytest.mark.parametrize("name", LAYOUTS)
 @given(todo=steps())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_bulk_is_as_one_by_one(
     name: str, claims_first: bool, todo: list[tuple[object, ...]]
 ) -> None:

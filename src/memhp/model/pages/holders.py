@@ -1,0 +1,226 @@
+"""Who holds which page: holdings, and the table that leads from each to its frames and back.
+
+A *holding* is what one request got: chunks of one order, of one kind, for one
+owner. Each chunk has a slot in one large table. The frame's ``link`` names the
+slot and travels with what the page holds; the table names the frame and is
+what a page table or a mapping is to the kernel. So both directions are one
+look, for a thousand pages at once, and a page that was lost, doubled or left
+behind shows as two that do not point at each other.
+"""
+
+import mmap
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from memhp.model.pages.frames import (
+    MOVABLE,
+    MOVABLE_TAIL,
+    UNMOVABLE,
+    UNMOVABLE_TAIL,
+    Frames,
+    Pfns,
+    lazy_array,
+)
+from memhp.model.pages.words import KIND_NUMBER, PageKind
+
+SLOTS_PER_UNIT: Final = 16
+NO_FRAME: Final = 0xFFFFFFFF
+_MOST_SLOTS: Final = 0xFFFFFFF0
+_MOST_HOLDINGS: Final = 1 << 28
+_WASTE: Final = 1 << 20
+"""The table is not packed for less than this many dead slots."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Holding:
+    """Chunks of one order that one owner got for one purpose.
+
+    ``number`` is never used twice. ``first`` is its first slot and ``count``
+    how many it has, those of freed chunks included. A ``pinned`` holding looks
+    movable and is not; ``dma`` says that a device writes to it.
+    """
+
+    number: int
+    kind: PageKind
+    owner: str
+    order: int
+    first: int
+    count: int
+    pinned: bool = False
+    mlocked: bool = False
+
+    @property
+    def movable(self) -> bool:
+        """Whether its pages look movable to the kernel."""
+        return self.kind.movable
+
+
+class Holders:
+    """All holdings of a machine."""
+
+    __slots__ = (
+        "_free_regions",
+        "_maps",
+        "_next_number",
+        "dead_slots",
+        "frames",
+        "holder_of_unit",
+        "holdings",
+        "kind_of",
+        "live_of",
+        "next_slot",
+        "pinned_of",
+        "table",
+    )
+
+    def __init__(self, frames: Frames) -> None:
+        self.frames = frames
+        self.holdings: dict[int, Holding] = {}
+        self.next_slot = 0
+        self.dead_slots = 0
+        self._next_number = 1
+        self._free_regions: dict[int, list[int]] = {}
+        slots = min(_MOST_SLOTS, 2 * frames.nr_frames + _WASTE)
+        self._maps: list[mmap.mmap] = []
+        self.table: npt.NDArray[np.uint32] = self._lazy(slots, np.uint32)
+        self.holder_of_unit: npt.NDArray[np.uint32] = self._lazy(
+            slots // SLOTS_PER_UNIT + 1, np.uint32
+        )
+        self.kind_of: npt.NDArray[np.uint8] = self._lazy(_MOST_HOLDINGS, np.uint8)
+        self.pinned_of: npt.NDArray[np.uint8] = self._lazy(_MOST_HOLDINGS, np.uint8)
+        self.live_of: npt.NDArray[np.int32] = self._lazy(_MOST_HOLDINGS, np.int32)
+
+    def _lazy(self, length: int, dtype: Any) -> npt.NDArray[Any]:
+        array, backing = lazy_array(length, dtype)
+        self._maps.append(backing)
+        return array
+
+    def hold(
+        self,
+        heads: Pfns,
+        order: int,
+        kind: PageKind,
+        owner: str,
+    ) -> Holding:
+        """Write down that an owner holds these chunks, which were just taken."""
+        first = self._slots(len(heads))
+        holding = Holding(
+            number=self._next_number,
+            kind=kind,
+            owner=owner,
+            order=order,
+            first=first,
+            count=len(heads),
+        )
+        self._next_number += 1
+        self.holdings[holding.number] = holding
+        self.kind_of[holding.number] = KIND_NUMBER[kind]
+        self.live_of[holding.number] = len(heads)
+        self.table[first : first + len(heads)] = heads
+        units = -(-len(heads) // SLOTS_PER_UNIT)
+        unit = first // SLOTS_PER_UNIT
+        self.holder_of_unit[unit : unit + units] = holding.number
+        self.frames.link[heads] = np.arange(first, first + len(heads), dtype=np.uint32)
+        self._write(heads, order, movable=kind.movable)
+        return holding
+
+    def live(self, holding: Holding) -> int:
+        """How many chunks of a holding are left."""
+        return int(self.live_of[holding.number])
+
+    def heads(self, holding: Holding) -> Pfns:
+        """The first frames of what is left of a holding, in the order in which it came."""
+        found = self.table[holding.first : holding.first + holding.count]
+        left: Pfns = found[found != NO_FRAME].astype(np.int64)
+        return left
+
+    def numbers_at(self, heads: Pfns) -> npt.NDArray[np.uint32]:
+        """The numbers of the holdings that chunks belong to."""
+        return self.holder_of_unit[self.frames.link[heads] // SLOTS_PER_UNIT]
+
+    def at(self, head: int) -> Holding:
+        """The holding that a chunk belongs to."""
+        slot = self.frames.link_view[head]
+        return self.holdings[int(self.holder_of_unit[slot // SLOTS_PER_UNIT])]
+
+    def let_go(self, heads: Pfns) -> None:
+        """Forget that anybody holds these chunks; a holding without any is gone."""
+        slots = self.frames.link[heads]
+        self.table[slots] = NO_FRAME
+        numbers, counts = np.unique(
+            self.holder_of_unit[slots // SLOTS_PER_UNIT], return_counts=True
+        )
+        left = self.live_of[numbers] - counts
+        self.live_of[numbers] = left
+        for number in numbers[left == 0].tolist():
+            self._drop(self.holdings.pop(number))
+
+    def move(self, old: Pfns, new: Pfns) -> None:
+        """Say that what these chunks held is now in those, which were just taken.
+
+        All are of one order. The old frames are left for the caller to free.
+        """
+        slots = self.frames.link[old]
+        self.table[slots] = new
+        self.frames.link[new] = slots
+        code = self.frames.state[old]
+        order = int(code[0] & 0x0F)
+        if order:
+            inside = np.arange(1 << order)
+            state = self.frames.state
+            state[(new[:, None] + inside).ravel()] = state[(old[:, None] + inside).ravel()]
+        else:
+            self.frames.state[new] = code
+
+    def pin(self, holding: Holding, *, pinned: bool = True) -> None:
+        """Pin a holding's pages, as ``FOLL_LONGTERM`` does, or let them loose."""
+        holding.pinned = pinned
+        self.pinned_of[holding.number] = pinned
+
+    def pack(self) -> None:
+        """Close the gaps that dead holdings left in the table."""
+        place = 0
+        for holding in sorted(self.holdings.values(), key=lambda each: each.first):
+            units = -(-holding.count // SLOTS_PER_UNIT)
+            if place != holding.first:
+                part = self.table[holding.first : holding.first + holding.count].copy()
+                self.table[place : place + holding.count] = part
+                live = part != NO_FRAME
+                slots = np.arange(place, place + holding.count, dtype=np.uint32)
+                self.frames.link[part[live]] = slots[live]
+                unit = place // SLOTS_PER_UNIT
+                self.holder_of_unit[unit : unit + units] = holding.number
+                holding.first = place
+            place += units * SLOTS_PER_UNIT
+        self.next_slot, self.dead_slots = place, 0
+        self._free_regions.clear()
+
+    def _slots(self, count: int) -> int:
+        """Find room in the table: where a holding of this size was, or at the end."""
+        units = -(-count // SLOTS_PER_UNIT)
+        same = self._free_regions.get(units)
+        if same:
+            self.dead_slots -= units * SLOTS_PER_UNIT
+            return same.pop()
+        wasteful = self.dead_slots > max(_WASTE, self.next_slot // 2)
+        if wasteful or self.next_slot + units * SLOTS_PER_UNIT > len(self.table):
+            self.pack()
+        first = self.next_slot
+        self.next_slot += units * SLOTS_PER_UNIT
+        return first
+
+    def _drop(self, holding: Holding) -> None:
+        units = -(-holding.count // SLOTS_PER_UNIT)
+        self._free_regions.setdefault(units, []).append(holding.first)
+        self.dead_slots += units * SLOTS_PER_UNIT
+        self.pinned_of[holding.number] = 0
+
+    def _write(self, heads: Pfns, order: int, *, movable: bool) -> None:
+        state = self.frames.state
+        if order:
+            tail = MOVABLE_TAIL if movable else UNMOVABLE_TAIL
+            state[(heads[:, None] + np.arange(1 << order)).ravel()] = tail
+        state[heads] = (MOVABLE if movable else UNMOVABLE) | order
