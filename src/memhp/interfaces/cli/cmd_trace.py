@@ -18,6 +18,7 @@ from memhp.core.errors import MemhpError
 from memhp.core.words import ExitCode
 from memhp.interfaces.cli.options import add_json_option
 from memhp.interfaces.cli.show import print_json
+from memhp.interfaces.cli.trace_pages import add_pages_arguments, run_pages
 from memhp.model.trace.compare import Difference, compare
 from memhp.model.trace.predict import predict
 from memhp.model.trace.recording import parse_recording, read_recording, strip_recording
@@ -35,12 +36,15 @@ def add_arguments(parser: ArgumentParser) -> None:
     guess.add_argument("file", metavar="FILE", help="a recording, whole or stripped; - is stdin")
     strip = actions.add_parser("strip", description="Print a recording's inputs and hints alone.")
     strip.add_argument("file", metavar="FILE", help="a recording; - is stdin")
+    add_pages_arguments(actions)
 
 
 def run(args: Namespace) -> ExitCode:
     """Do what was asked for."""
     if args.action == "replay":
         return _replay(args)
+    if args.action == "pages":
+        return run_pages(args)
     document = read_recording(Path("/dev/stdin" if args.file == "-" else args.file))
     if args.action == "strip":
         print(json.dumps(strip_recording(document)))
