@@ -128,6 +128,11 @@ class Kernel:
         """The first page frame of a block."""
         return block * self.pages_per_block
 
+    def block_pfns(self, block: int) -> tuple[int, int]:
+        """The page frames of a block, half-open."""
+        first = self.block_pfn(block)
+        return first, first + self.pages_per_block
+
     def blocks_of(self, wanted: PhysRange) -> range:
         """The block numbers that a range touches."""
         return wanted.blocks_touched(self.block_size_bytes)

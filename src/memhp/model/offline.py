@@ -11,6 +11,7 @@ from memhp.core.words import BlockState, ZoneType
 from memhp.model.blocks import Block
 from memhp.model.kernel import Kernel
 from memhp.model.notifiers import GOING_OFFLINE, ask_notifiers
+from memhp.model.page_level import Left
 from memhp.model.steps import KernelRefusal, Pause, Signal, Steps
 from memhp.model.virtio_mem_hooks import unplugged_pages
 from memhp.model.zones import Zone
@@ -41,8 +42,12 @@ def device_offline(kernel: Kernel, number: int) -> Steps[bool]:
     return True
 
 
-def what_cannot_move(kernel: Kernel, number: int, block: Block) -> str | None:
+def what_cannot_move(
+    kernel: Kernel, number: int, block: Block, *, isolate: bool = False
+) -> str | None:
     """Say what in the block ``has_unmovable_pages()`` would stop at, if anything.
+
+    With ``isolate``, its pageblocks are isolated where nothing stands in the way.
 
     ZONE_MOVABLE holds nothing of the kernel's but what booting left there, by
     ``kernelcore=``: a reserved page is unmovable in any zone.
@@ -50,6 +55,12 @@ def what_cannot_move(kernel: Kernel, number: int, block: Block) -> str | None:
     reason = kernel.unmovable.get(number)
     if reason is not None:
         return reason
+    if kernel.pages is not None:
+        look = kernel.pages.isolate if isolate else kernel.pages.obstacle
+        found = look(*kernel.block_pfns(number))
+        if found is not None and isolate:
+            kernel.printk(f"page dumped because: unmovable page, pfn {found.pfn:#x}")
+        return None if found is None else str(found)
     own = kernel.hosted.get(number) or 0
     reserved = block.early and block.zone is ZoneType.MOVABLE
     if own and (reserved or (kernel.own_pages_block and block.zone is not ZoneType.MOVABLE)):
@@ -61,15 +72,26 @@ def _offline_pages(kernel: Kernel, number: int, block: Block) -> Steps[None]:
     """Everything that may refuse, in the kernel's order."""
     if kernel.iomem.ram_pages(kernel.block_range(number)) != kernel.pages_per_block:
         raise KernelRefusal(errno.EINVAL, "memory holes")
-    obstacle = what_cannot_move(kernel, number, block)
+    obstacle = what_cannot_move(kernel, number, block, isolate=True)
     if obstacle is not None:
         raise KernelRefusal(errno.EBUSY, f"failure to isolate range: {obstacle}")
+    left = Left()
     try:
         yield Pause.GOING_OFFLINE
         ask_notifiers(kernel, GOING_OFFLINE)
         yield Pause.MIGRATING
-    except Signal:
-        raise KernelRefusal(errno.EINTR, "signal backoff") from None
+        while kernel.pages is not None:
+            left = kernel.pages.move_out(kernel, *kernel.block_pfns(number))
+            if left.nothing:
+                break
+            yield Pause.MIGRATING if left.moved else Pause.RETRYING
+    except BaseException as err:
+        if kernel.pages is not None:
+            kernel.pages.put_back(*kernel.block_pfns(number))
+        if not isinstance(err, Signal):
+            raise
+        why = "signal backoff" if left.nothing else f"signal backoff: {left}"
+        raise KernelRefusal(errno.EINTR, why) from None
 
 
 def _go_offline(kernel: Kernel, number: int, block: Block) -> None:
@@ -86,11 +108,16 @@ def _go_offline(kernel: Kernel, number: int, block: Block) -> None:
         kernel.groups[block.group].account(block.zone, -nr_pages)
     _leave_zone(kernel, number, block, zone)
     kernel.blocks.fill(number, number + 1, replace(block, state=BlockState.OFFLINE, zone=None))
+    if kernel.pages is not None:
+        kernel.pages.leave(*kernel.block_pfns(number))
+        kernel.pages.refresh(kernel)
 
 
 def _managed_in(kernel: Kernel, number: int, block: Block) -> int:
     """How many of the block's pages the allocator had."""
     boot_pages = (kernel.hosted.get(number) or 0) if block.early else 0
+    if kernel.pages is not None:
+        boot_pages = kernel.reserved.count(*kernel.block_pfns(number))
     own = min(boot_pages, kernel.pages_per_block)
     return kernel.pages_per_block - block.altmap_pages - unplugged_pages(kernel, number) - own
 

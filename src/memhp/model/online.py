@@ -80,6 +80,9 @@ def _go_online(kernel: Kernel, number: int, block: Block, zone: Zone) -> None:
         number + 1,
         replace(block, state=BlockState.ONLINE, zone=zone.zone, armed=OnlineType.OFFLINE),
     )
+    if kernel.pages is not None:
+        kernel.pages.enter(kernel, zone.node, zone.zone, start, start + nr_pages)
+        kernel.pages.refresh(kernel)
     if not was_populated:
         _announce_zonelists(kernel)
 

@@ -25,6 +25,7 @@ class Pause(StrEnum):
     GOING_ONLINE = "notifiers hear MEM_GOING_ONLINE"
     GOING_OFFLINE = "notifiers hear MEM_GOING_OFFLINE"
     MIGRATING = "pages are being migrated"
+    RETRYING = "migration failed, and is tried again"
     BETWEEN_BLOCKS = "one block is done and the next comes"
 
 
@@ -55,15 +56,25 @@ class KernelRefusal(OSError):
         return f"{self.reason} [{self.errno_name}: {os.strerror(self.errno or 0)}]"
 
 
+PATIENCE: Final = 3
+"""How often a plain call lets a change try again where nothing can come of it."""
+
+
 def run(steps: Steps[T], at_stop: Callable[[Pause], None] = lambda _pause: None) -> T:
-    """Run a change to its end and tell of its stops; raises ``WouldBlock`` where it would wait."""
+    """Run a change to its end and tell of its stops; raises ``WouldBlock`` where it would wait.
+
+    What would be tried again for ever ends as by the signal that a deadline
+    sends: nothing else happens while a plain call runs.
+    """
+    tried = 0
     while True:
         try:
-            pause = next(steps)
+            pause = next(steps) if tried < PATIENCE else steps.throw(Signal())
         except StopIteration as stop:
             result: T = stop.value
             return result
         if pause is Pause.LOCK:
             steps.close()
             raise WouldBlock
+        tried = tried + 1 if pause is Pause.RETRYING else 0
         at_stop(pause)

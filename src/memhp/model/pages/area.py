@@ -57,11 +57,11 @@ class Area:
         "index",
         "isolated",
         "isolated_blocks",
-        "populated",
         "lists",
         "marks",
         "node",
         "pcp",
+        "populated",
         "zone",
     )
 

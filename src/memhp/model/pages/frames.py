@@ -27,6 +27,8 @@ MOVABLE: Final = 0x20
 UNMOVABLE: Final = 0x30
 CACHED: Final = 0x40
 """On a per-cpu list: free, but not the buddy allocator's."""
+TAILS: Final = 0x50
+"""The class of all frames of a chunk but its first."""
 FREE_TAIL: Final = 0x50
 MOVABLE_TAIL: Final = 0x51
 UNMOVABLE_TAIL: Final = 0x52
@@ -94,6 +96,15 @@ class Frames:
         array, backing = lazy_array(length, dtype)
         self._maps.append(backing)
         return array
+
+    ISOLATED: Final = 2
+    """In ``pristine``: untouched and isolated, so on no list."""
+
+    def forget(self, start: int, end: int) -> None:
+        """Write nothing into frames that are gone, where anything was written."""
+        codes = self.state[start:end]
+        if codes.any():
+            codes[:] = UNTOUCHED
 
     def zone_of(self, pfn: int) -> int:
         """The number of the zone of a frame; 0 where there is none."""

@@ -30,6 +30,7 @@ SLOTS_PER_UNIT: Final = 16
 NO_FRAME: Final = 0xFFFFFFFF
 _MOST_SLOTS: Final = 0xFFFFFFF0
 _MOST_HOLDINGS: Final = 1 << 28
+_SPLIT: Final = {PageKind.THP: PageKind.ANON}
 _WASTE: Final = 1 << 20
 """The table is not packed for less than this many dead slots."""
 
@@ -40,7 +41,8 @@ class Holding:
 
     ``number`` is never used twice. ``first`` is its first slot and ``count``
     how many it has, those of freed chunks included. A ``pinned`` holding looks
-    movable and is not; ``dma`` says that a device writes to it.
+    movable and is not. ``origin`` is where the content of a part of a split
+    chunk came from: the number of a holding and a page in it.
     """
 
     number: int
@@ -51,6 +53,7 @@ class Holding:
     count: int
     pinned: bool = False
     mlocked: bool = False
+    origin: tuple[int, int] | None = None
 
     @property
     def movable(self) -> bool:
@@ -145,6 +148,31 @@ class Holders:
         """The holding that a chunk belongs to."""
         slot = self.frames.link_view[head]
         return self.holdings[int(self.holder_of_unit[slot // SLOTS_PER_UNIT])]
+
+    def pinned_at(self, heads: Pfns) -> npt.NDArray[np.bool_]:
+        """Which chunks somebody keeps from moving."""
+        pinned: npt.NDArray[np.bool_] = self.pinned_of[self.numbers_at(heads)] != 0
+        return pinned
+
+    def identity(self, head: int) -> tuple[int, int]:
+        """What a chunk holds: the number of the holding that it came with, and its page there.
+
+        Never the same for two pages, and the same wherever the content moves.
+        """
+        holding = self.at(head)
+        place = self.frames.link_view[head] - holding.first
+        number, before = holding.origin or (holding.number, 0)
+        return number, before + (place << holding.order)
+
+    def split(self, head: int) -> Holding:
+        """Make single pages of a chunk, which the same owner goes on holding."""
+        holding = self.at(head)
+        number, page = self.identity(head)
+        self.let_go(np.array([head]))
+        pages = np.arange(head, head + (1 << holding.order))
+        parts = self.hold(pages, 0, _SPLIT.get(holding.kind, holding.kind), holding.owner)
+        parts.origin = (number, page)
+        return parts
 
     def let_go(self, heads: Pfns) -> None:
         """Forget that anybody holds these chunks; a holding without any is gone."""

@@ -1,0 +1,97 @@
+"""Migration: where the pages of a block that goes offline go, and how they get there.
+
+Source: ``scan_movable_pages()``, ``do_migrate_range()``,
+``alloc_migration_target()``, ``migrate_pages()``.
+
+Model: base pages come first, then larger ones; the ten passes of
+``migrate_pages()`` are one, since nothing changes between them; huge pages
+that find no room whole are split and their pages moved one by one.
+"""
+
+import numpy as np
+
+from memhp.core.geometry import NodeId
+from memhp.core.words import ZoneType
+from memhp.model.page_level import Left
+from memhp.model.pages.allocate import Request
+from memhp.model.pages.area import NONE, Area
+from memhp.model.pages.frames import CLASS, MOVABLE, ORDER, Pfns
+from memhp.model.pages.gfp import GFP_HIGHUSER_MOVABLE, Gfp
+from memhp.model.pages.pages import Pages
+from memhp.model.pages.words import PageKind
+
+
+def move_out(pages: Pages, nodes: frozenset[NodeId], start: int, end: int) -> Left:
+    """Migrate every movable page of an isolated range, once; says what is left."""
+    area = pages.area_of(start)
+    if area is None:
+        return Left()
+    heads = movable_heads(pages, start, end)
+    pinned = pages.holders.pinned_at(heads)
+    stuck = pages_in(pages, heads[pinned])
+    heads = heads[~pinned]
+    orders = pages.frames.state[heads] & ORDER
+    moved = no_room = 0
+    for order in np.unique(orders).tolist():
+        chosen = heads[orders == order]
+        went = _move(pages, area, chosen, order, nodes)
+        moved += went << order
+        for head in chosen[went:].tolist():
+            parts = _split(pages, head)
+            went = _move(pages, area, parts, 0, nodes) if len(parts) else 0
+            moved += went
+            no_room += (1 << order) - went
+    return Left(moved=moved, no_room=no_room, pinned=stuck)
+
+
+def targets_of(area: Area, nodes: frozenset[NodeId]) -> frozenset[NodeId]:
+    """Where pages of a zone may go: to every other node with memory, to its own if there is none.
+
+    Never to its own while there is another, full or not (``do_migrate_range()``).
+    """
+    others = nodes - {area.node}
+    return others or frozenset({area.node})
+
+
+def movable_heads(pages: Pages, start: int, end: int) -> Pfns:
+    """The first frames of the movable chunks in a range, ascending."""
+    (places,) = np.nonzero(pages.frames.state[start:end] & CLASS == MOVABLE)
+    return places + start
+
+
+def pages_in(pages: Pages, heads: Pfns) -> int:
+    """Count the pages of chunks."""
+    orders = pages.frames.state[heads] & ORDER
+    return int(np.left_shift(1, orders, dtype=np.int64).sum())
+
+
+def _split(pages: Pages, head: int) -> Pfns:
+    """Split a transparent huge page, which found no room whole; nothing else can be split."""
+    holding = pages.holders.at(head)
+    if holding.kind is not PageKind.THP:
+        return NONE
+    return pages.holders.heads(pages.holders.split(head))
+
+
+def _move(pages: Pages, area: Area, heads: Pfns, order: int, nodes: frozenset[NodeId]) -> int:
+    """Move chunks of one order as far as there is room; gives how many went."""
+    request = Request(
+        gfp=_mask(area, order),
+        order=order,
+        count=len(heads),
+        node=area.node,
+        nodes=targets_of(area, nodes),
+    )
+    targets = pages.take(request)
+    old = heads[: len(targets)]
+    if len(old):
+        pages.holders.move(old, targets)
+        pages.give_back(old, order)
+    return len(old)
+
+
+def _mask(area: Area, order: int) -> Gfp:
+    """Base pages from a kernel zone are not let into ``ZONE_MOVABLE``; larger ones are."""
+    if area.zone is ZoneType.MOVABLE or order:
+        return GFP_HIGHUSER_MOVABLE
+    return Gfp.MOVABLE
