@@ -58,7 +58,8 @@ def show_judgements(judged: list[Judgement]) -> None:
         print(
             f"- {one.workload} {one.seed}: memory{block.block}: by the kernel's pages "
             f"{'can' if block.by_flags else 'cannot'} go offline, in the model "
-            f"{'can' if block.by_model else 'cannot'}; the kernel, asked, said {block.kernel or 'yes'}"
+            f"{'can' if block.by_model else 'cannot'}; "
+            f"the kernel, asked, said {block.kernel or 'yes'}"
         )
     agreed = sum(block.by_flags == (block.kernel in {None, "EINTR"}) for _, block in blocks)
     print(f"{len(different)} of {len(blocks)}")

@@ -19,6 +19,7 @@ from memhp.core.snapshot import Want
 from memhp.core.targets import format_size
 from memhp.core.words import ExitCode
 from memhp.interfaces.cli.colour import paint_for_stdout
+from memhp.interfaces.cli.model_compare import add_compare_arguments, run_compare
 from memhp.interfaces.cli.options import add_json_option, add_machine_option, machine_of
 from memhp.interfaces.cli.show import print_json
 from memhp.interfaces.cli.show_machine import show_machine
@@ -56,6 +57,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     restart = actions.add_parser("restart", description="Boot a machine anew.")
     restart.add_argument("file", metavar="FILE", help="the machine's state file")
     add_json_option(restart)
+    add_compare_arguments(actions)
 
 
 def run(args: Namespace) -> ExitCode:
@@ -67,6 +69,7 @@ def run(args: Namespace) -> ExitCode:
         "tree": _tree,
         "log": _log,
         "restart": _restart,
+        "compare": run_compare,
     }
     return actions[args.action](args)
 

@@ -50,10 +50,8 @@ def run_pages(args: Namespace) -> ExitCode:
 
 def _lines(file: str, judged: Judgement) -> list[str]:
     verdict = "within" if judged.within else "not within"
-    lines = [
-        f"{file}: {judged.recorded} pageblocks with an unmovable page, "
-        f"{judged.modelled} in the model: {judged.off_by:.1%} off, {verdict} {TOLERANCE:.0%}"
-    ]
+    counts = f"{judged.recorded} pageblocks with an unmovable page, {judged.modelled} in the model"
+    lines = [f"{file}: {counts}: {judged.off_by:.1%} off, {verdict} {TOLERANCE:.0%}"]
     for block in judged.differently:
         there, here = (_word(can) for can in (block.by_flags, block.by_model))
         lines.append(f"  memory{block.block} {there} there and {here} in the model")

@@ -72,10 +72,11 @@ def mean_latency_ns(
 def latency_ns(
     pair: tuple[NodeId, NodeId], costs: Costs, latencies: Latencies | None = None
 ) -> float:
-    """What an access costs: by the HMAT, scaled as the parameters are, else by the table."""
+    """What an access costs: by the HMAT, else by the table of the cost model."""
     if latencies is not None and pair in latencies:
         return latencies[pair]
-    return costs["local_ns"] if pair[0] == pair[1] else costs["remote_ns"]
+    local = costs["local_ns"]
+    return local if pair[0] == pair[1] else local + costs["remote_extra_ns"]
 
 
 def seconds_of(facts: Facts, costs: Costs) -> float:

@@ -7,7 +7,7 @@ from typing import Final
 
 from memhp.model.compare.costs import Costs
 from memhp.model.compare.facts import Combination, Facts
-from memhp.model.compare.figures import Figures, Latencies, figures_of
+from memhp.model.compare.figures import Figures, Latencies, figures_of, mean_latency_ns
 
 FACTORS: Final = (0.5, 2.0)
 _SAME: Final = 1e-9
@@ -56,14 +56,17 @@ def variations(costs: Costs) -> Iterator[tuple[str, Costs]]:
 
 
 def scaled_latencies(latencies: Latencies | None, name: str) -> Latencies | None:
-    """The HMAT's latencies with those of this node, or of another, scaled as the table's are."""
+    """An HMAT's latencies under a variation: the own node's, or what another's take on top."""
     parameter, _, factor = name.partition(" x ")
-    if latencies is None or parameter not in {"local_ns", "remote_ns"}:
+    if latencies is None or parameter not in {"local_ns", "remote_extra_ns"}:
         return latencies
-    local = parameter == "local_ns"
+    local = float(factor) if parameter == "local_ns" else 1.0
+    extra = 1.0 if parameter == "local_ns" else float(factor)
+    own = {user: ns for (user, home), ns in latencies.items() if user == home}
     return {
-        pair: ns * float(factor) if (pair[0] == pair[1]) == local else ns
-        for pair, ns in latencies.items()
+        (user, home): own[user] * local + (ns - own[user]) * extra
+        for (user, home), ns in latencies.items()
+        if user in own
     }
 
 
@@ -79,6 +82,31 @@ def interval_of(
     ]
     both = plain + varied
     return Interval(mean=sum(plain) / len(plain), low=min(both), high=max(both))
+
+
+def ratio_interval(
+    runs: Sequence[Facts],
+    base: Sequence[Facts],
+    costs: Costs,
+    latencies: Latencies | None = None,
+) -> Interval:
+    """Mean access latency as a multiple of another combination's, seed by seed."""
+    plain = list(_ratios(runs, base, costs, latencies))
+    varied = [
+        ratio
+        for name, other in variations(costs)
+        for ratio in _ratios(runs, base, other, scaled_latencies(latencies, name))
+    ]
+    both = plain + varied
+    return Interval(mean=_mean(plain), low=min(both), high=max(both))
+
+
+def _ratios(
+    runs: Sequence[Facts], base: Sequence[Facts], costs: Costs, latencies: Latencies | None
+) -> Iterator[float]:
+    for one, other in zip(runs, base, strict=True):
+        mine = mean_latency_ns(one.placed, costs, latencies)
+        yield mine / mean_latency_ns(other.placed, costs, latencies)
 
 
 def ranking_of(
