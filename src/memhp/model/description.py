@@ -4,7 +4,7 @@
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import PurePath
 from typing import Final
 
@@ -41,7 +41,7 @@ _GUEST_KEYS: Final = (
 )
 _KEYS: Final = ("name", *_GUEST_KEYS, "guests")
 _LAYOUT_KEYS: Final = ("low_memory", "kernel_image", "initrd", "hotplug_space")
-_PROPOSAL_KEYS: Final = ("movablecore_acpi", "hotadd_memory_treat_as_movable")
+_PROPOSAL_KEYS: Final = tuple(field.name for field in fields(Proposals))
 _MOST_GUESTS = 64
 _LARGEST_BLOCK_BYTES = 64 * GIB
 _LONGEST_COMMAND_LINE = 2047
@@ -227,10 +227,7 @@ def _distances(machine: Table, nr_nodes: int) -> tuple[tuple[int, ...], ...]:
 
 def _proposals(table: Table) -> Proposals:
     table.only(_PROPOSAL_KEYS)
-    return Proposals(
-        movablecore_acpi=table.flag("movablecore_acpi", default=False),
-        hotadd_memory_treat_as_movable=table.flag("hotadd_memory_treat_as_movable", default=False),
-    )
+    return Proposals(**{key: table.flag(key, default=False) for key in _PROPOSAL_KEYS})
 
 
 def _check_name(table: Table, key: str, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from memhp.core.command_line import CommandLine
 from memhp.core.geometry import NodeId, bytes_of, pages_of
@@ -18,8 +19,9 @@ from memhp.model.devices import DimmSlot, VirtioMemDevice
 from memhp.model.firmware import Firmware
 from memhp.model.iomem import ResourceTree
 from memhp.model.memblock import Region
-from memhp.model.page_level import PageLevel
-from memhp.model.page_tables import PageTables
+from memhp.model.page_level import Left, Obstacle
+from memhp.model.page_numbers import PageNumbers
+from memhp.model.page_tables import PageTables, Structure
 from memhp.model.profile import Profile
 from memhp.model.runs import RangeSet, RunMap
 from memhp.model.uevents import Uevent
@@ -39,6 +41,9 @@ class Settings:
     memmap_on_memory: MemmapOnMemory
     movable_node: bool
     treat_as_movable: bool = False
+    memmap_on_node: bool = False
+    migrate_vmalloc: bool = False
+    migrate_kernel: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +52,50 @@ class Proposals:
 
     movablecore_acpi: bool = False
     hotadd_memory_treat_as_movable: bool = False
+    memmap_on_node: bool = False
+    migrate_vmalloc: bool = False
+    migrate_kernel: bool = False
+
+
+class PageLevel(Protocol):
+    """The pages of a machine (``memhp.model.pages.machine_pages.MachinePages``).
+
+    A machine of which no page was ever touched has none of this, and blocks
+    and zones are all that is known. Ranges are frames, half-open.
+    """
+
+    def obstacle(self, start: int, end: int) -> Obstacle | None:
+        """Find the page at which ``start_isolate_page_range()`` would stop, if any."""
+
+    def isolate(self, start: int, end: int) -> Obstacle | None:
+        """Isolate a range, or say what stands in the way, with the traces that leaves."""
+
+    def move_out(self, kernel: "Kernel", start: int, end: int) -> Left:
+        """Migrate what an isolated range holds, once; says what is left."""
+
+    def put_back(self, start: int, end: int) -> None:
+        """Undo the isolation: every pageblock is movable now (``undo_isolate_page_range()``)."""
+
+    def leave(self, start: int, end: int) -> None:
+        """Take an isolated range without content from its zone."""
+
+    def enter(self, kernel: "Kernel", node: NodeId, zone: ZoneType, start: int, end: int) -> None:
+        """Hand the frames of a block that comes online to its zone."""
+
+    def build(self, kernel: "Kernel", structure: Structure, node: NodeId) -> int | None:
+        """Allocate pages for a structure; gives the block of the first, ``None`` without room."""
+
+    def unbuild(self, kernel: "Kernel", structure: Structure) -> bool:
+        """Free the pages of a structure; false where it has none of its own."""
+
+    def release(self, start: int, end: int) -> tuple[NodeId, ZoneType]:
+        """Give the allocator frames that were reserved; gives their zone."""
+
+    def numbers(self, node: NodeId, zone: ZoneType) -> PageNumbers:
+        """What the counters of a zone say."""
+
+    def refresh(self, kernel: "Kernel") -> None:
+        """Take over marks and zonelists after a change of what is online."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -107,6 +156,13 @@ class Kernel:
     def populated_zones(self) -> Iterator[Zone]:
         """Every zone that has a present page."""
         return (zone for zone in self.zones.values() if zone.populated)
+
+    def numbers(self, zone: Zone) -> PageNumbers:
+        """What the counters of a zone say; all that no page says is free."""
+        if self.pages is not None:
+            return self.pages.numbers(zone.node, zone.zone)
+        free = zone.managed - zone.kernel_pages
+        return PageNumbers(free=free, by_kind={"MEMMAP": zone.kernel_pages})
 
     def node_present(self, node: NodeId, *, kernel_only: bool = False) -> int:
         """Count a node's present pages, in all zones or in those of the kernel."""

@@ -1,13 +1,6 @@
-"""What the rest of the model asks of the pages, where a machine has any; no numpy here."""
+"""What the pages of a block tell the rest of the model; no numpy here."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
-
-from memhp.core.geometry import NodeId
-from memhp.core.words import ZoneType
-
-if TYPE_CHECKING:
-    from memhp.model.kernel import Kernel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,32 +38,3 @@ class Left:
         if self.pinned:
             words.append(f"{self.pinned} pages pinned")
         return ", ".join(words)
-
-
-class PageLevel(Protocol):
-    """The pages of a machine (``memhp.model.pages.machine_pages.MachinePages``).
-
-    A machine of which no page was ever touched has none of this, and blocks
-    and zones are all that is known. Ranges are frames, half-open.
-    """
-
-    def obstacle(self, start: int, end: int) -> Obstacle | None:
-        """Find the page at which ``start_isolate_page_range()`` would stop, if any."""
-
-    def isolate(self, start: int, end: int) -> Obstacle | None:
-        """Isolate a range, or say what stands in the way, with the traces that leaves."""
-
-    def move_out(self, kernel: "Kernel", start: int, end: int) -> Left:
-        """Migrate what an isolated range holds, once; says what is left."""
-
-    def put_back(self, start: int, end: int) -> None:
-        """Undo the isolation: every pageblock is movable now (``undo_isolate_page_range()``)."""
-
-    def leave(self, start: int, end: int) -> None:
-        """Take an isolated range without content from its zone."""
-
-    def enter(self, kernel: "Kernel", node: NodeId, zone: ZoneType, start: int, end: int) -> None:
-        """Hand the frames of a block that comes online to its zone."""
-
-    def refresh(self, kernel: "Kernel") -> None:
-        """Take over marks and zonelists after a change of what is online."""

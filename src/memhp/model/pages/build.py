@@ -5,11 +5,17 @@ tables of memory that was added are put at the start of the blocks that count
 them. Sections that are free as a whole stay untouched.
 """
 
-from memhp.core.geometry import pages_of
+from collections import Counter
+from collections.abc import Iterator
+
+from memhp.core.geometry import PAGES_PER_SECTION, pages_of
 from memhp.model.kernel import Kernel
+from memhp.model.page_tables import MEMMAP_PAGES_PER_SECTION, Structure
 from memhp.model.pages.frames import Frames
 from memhp.model.pages.machine_pages import MachinePages
-from memhp.model.pages.populate import enter, present_ranges, refresh
+from memhp.model.pages.populate import enter, refresh
+from memhp.model.pages.structures import build_structure_in
+from memhp.model.present import present_ranges
 
 
 def open_pages(kernel: Kernel) -> MachinePages:
@@ -17,6 +23,11 @@ def open_pages(kernel: Kernel) -> MachinePages:
     if not isinstance(kernel.pages, MachinePages):
         kernel.pages = build_pages(kernel)
     return kernel.pages
+
+
+def pages_to_look_at(kernel: Kernel) -> MachinePages:
+    """The pages of a machine; where none was ever touched, what they would be, and it stays so."""
+    return kernel.pages if isinstance(kernel.pages, MachinePages) else build_pages(kernel)
 
 
 def build_pages(kernel: Kernel) -> MachinePages:
@@ -27,7 +38,28 @@ def build_pages(kernel: Kernel) -> MachinePages:
         for run in present_ranges(kernel, zone):
             enter(kernel, area, run.start, run.end)
     refresh(kernel, pages)
+    for structure, block in _structures(kernel):
+        build_structure_in(pages, structure, *kernel.block_pfns(block))
     return pages
+
+
+def _structures(kernel: Kernel) -> Iterator[tuple[Structure, int]]:
+    """Memory maps and tables that came after booting, each with the block that counts it."""
+    later: Counter[int] = Counter()
+    for run in kernel.hosted:
+        for block in range(run.start, run.end):
+            later[block] = run.value - kernel.reserved.count(*kernel.block_pfns(block))
+    for run in kernel.page_tables.memmap_home:
+        for section in range(run.start, run.end):
+            own = section * PAGES_PER_SECTION // kernel.pages_per_block
+            if own != run.value and later[run.value] >= MEMMAP_PAGES_PER_SECTION:
+                later[run.value] -= MEMMAP_PAGES_PER_SECTION
+                yield section, run.value
+    # Tables of boot memory came first, and lie among what booting kept.
+    for table, block in reversed(kernel.page_tables.tables.items()):
+        if later[block] > 0:
+            later[block] -= 1
+            yield table, block
 
 
 def _reach(kernel: Kernel) -> int:

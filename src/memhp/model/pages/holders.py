@@ -15,20 +15,23 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from memhp.core.geometry import PAGES_PER_PAGEBLOCK
 from memhp.model.pages.frames import (
     MOVABLE,
     MOVABLE_TAIL,
+    ORDER,
     UNMOVABLE,
     UNMOVABLE_TAIL,
     Frames,
     Pfns,
     lazy_array,
 )
-from memhp.model.pages.words import KIND_NUMBER, PageKind
+from memhp.model.pages.words import KIND_NUMBER, KINDS, PageKind
 
 SLOTS_PER_UNIT: Final = 16
 NO_FRAME: Final = 0xFFFFFFFF
 _MOST_SLOTS: Final = 0xFFFFFFF0
+_MOST_ZONES: Final = 1 << 12
 _MOST_HOLDINGS: Final = 1 << 28
 _SPLIT: Final = {PageKind.THP: PageKind.ANON}
 _WASTE: Final = 1 << 20
@@ -68,12 +71,15 @@ class Holders:
         "_free_regions",
         "_maps",
         "_next_number",
+        "counts",
         "dead_slots",
         "frames",
         "holder_of_unit",
         "holdings",
         "kind_of",
         "live_of",
+        "mapcount_of",
+        "mlocked_of",
         "next_slot",
         "pinned_of",
         "table",
@@ -87,6 +93,8 @@ class Holders:
         self._next_number = 1
         self._free_regions: dict[int, list[int]] = {}
         slots = min(_MOST_SLOTS, 2 * frames.nr_frames + _WASTE)
+        self.counts: npt.NDArray[np.int64] = np.zeros((_MOST_ZONES, len(KINDS)), np.int64)
+        """Pages by the number of their zone and the kind of their holder."""
         self._maps: list[mmap.mmap] = []
         self.table: npt.NDArray[np.uint32] = self._lazy(slots, np.uint32)
         self.holder_of_unit: npt.NDArray[np.uint32] = self._lazy(
@@ -94,6 +102,8 @@ class Holders:
         )
         self.kind_of: npt.NDArray[np.uint8] = self._lazy(_MOST_HOLDINGS, np.uint8)
         self.pinned_of: npt.NDArray[np.uint8] = self._lazy(_MOST_HOLDINGS, np.uint8)
+        self.mlocked_of: npt.NDArray[np.uint8] = self._lazy(_MOST_HOLDINGS, np.uint8)
+        self.mapcount_of: npt.NDArray[np.uint32] = self._lazy(_MOST_HOLDINGS, np.uint32)
         self.live_of: npt.NDArray[np.int32] = self._lazy(_MOST_HOLDINGS, np.int32)
 
     def _lazy(self, length: int, dtype: Any) -> npt.NDArray[Any]:
@@ -122,12 +132,14 @@ class Holders:
         self.holdings[holding.number] = holding
         self.kind_of[holding.number] = KIND_NUMBER[kind]
         self.live_of[holding.number] = len(heads)
+        self.mapcount_of[holding.number] = kind.mapped
         self.table[first : first + len(heads)] = heads
         units = -(-len(heads) // SLOTS_PER_UNIT)
         unit = first // SLOTS_PER_UNIT
         self.holder_of_unit[unit : unit + units] = holding.number
         self.frames.link[heads] = np.arange(first, first + len(heads), dtype=np.uint32)
         self._write(heads, order, movable=kind.movable)
+        self._count(heads, KIND_NUMBER[kind], 1 << order)
         return holding
 
     def live(self, holding: Holding) -> int:
@@ -172,12 +184,16 @@ class Holders:
         pages = np.arange(head, head + (1 << holding.order))
         parts = self.hold(pages, 0, _SPLIT.get(holding.kind, holding.kind), holding.owner)
         parts.origin = (number, page)
+        self.pin(parts, pinned=holding.pinned)
+        self.mlock(parts, mlocked=holding.mlocked)
         return parts
 
     def let_go(self, heads: Pfns) -> None:
         """Forget that anybody holds these chunks; a holding without any is gone."""
         slots = self.frames.link[heads]
         self.table[slots] = NO_FRAME
+        kinds = self.kind_of[self.holder_of_unit[slots // SLOTS_PER_UNIT]]
+        self._count(heads, kinds, -(1 << int(self.frames.state[heads[0]] & ORDER)))
         numbers, counts = np.unique(
             self.holder_of_unit[slots // SLOTS_PER_UNIT], return_counts=True
         )
@@ -195,7 +211,10 @@ class Holders:
         self.table[slots] = new
         self.frames.link[new] = slots
         code = self.frames.state[old]
-        order = int(code[0] & 0x0F)
+        order = int(code[0] & ORDER)
+        kinds = self.kind_of[self.holder_of_unit[slots // SLOTS_PER_UNIT]]
+        self._count(old, kinds, -(1 << order))
+        self._count(new, kinds, 1 << order)
         if order:
             inside = np.arange(1 << order)
             state = self.frames.state
@@ -207,6 +226,23 @@ class Holders:
         """Pin a holding's pages, as ``FOLL_LONGTERM`` does, or let them loose."""
         holding.pinned = pinned
         self.pinned_of[holding.number] = pinned
+
+    def mlock(self, holding: Holding, *, mlocked: bool = True) -> None:
+        """Lock a holding's pages in memory, or unlock them: they move all the same."""
+        holding.mlocked = mlocked
+        self.mlocked_of[holding.number] = mlocked
+
+    def mlocked_in(self, zone: int) -> int:
+        """Count the locked pages in the zone of a number."""
+        locked = [each for each in self.holdings.values() if each.mlocked]
+        zones = (
+            (self.frames.zone[self.heads(each) // PAGES_PER_PAGEBLOCK], each) for each in locked
+        )
+        return sum(int(np.count_nonzero(found == zone)) << each.order for found, each in zones)
+
+    def map_again(self, holding: Holding, times: int = 1) -> None:
+        """Count that more (or fewer) processes map a holding's pages."""
+        self.mapcount_of[holding.number] += times
 
     def pack(self) -> None:
         """Close the gaps that dead holdings left in the table."""
@@ -225,6 +261,12 @@ class Holders:
             place += units * SLOTS_PER_UNIT
         self.next_slot, self.dead_slots = place, 0
         self._free_regions.clear()
+
+    def _count(self, heads: Pfns, kinds: npt.NDArray[np.uint8] | int, nr_pages: int) -> None:
+        """Count pages by zone and kind; so many for each chunk."""
+        keys = self.frames.zone[heads // PAGES_PER_PAGEBLOCK].astype(np.int64) * len(KINDS) + kinds
+        number = np.bincount(keys)
+        self.counts.reshape(-1)[: len(number)] += number * nr_pages
 
     def _slots(self, count: int) -> int:
         """Find room in the table: where a holding of this size was, or at the end."""

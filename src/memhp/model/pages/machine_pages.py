@@ -1,9 +1,15 @@
 """The pages of a machine as blocks, zones and hotplug see them: ``PageLevel``."""
 
-from memhp.core.geometry import NodeId
+import numpy as np
+
+from memhp.core.geometry import PAGES_PER_PAGEBLOCK, NodeId
 from memhp.core.words import ZoneType
 from memhp.model.kernel import Kernel
 from memhp.model.page_level import Left, Obstacle
+from memhp.model.page_numbers import PageNumbers
+from memhp.model.page_tables import Structure
+from memhp.model.pages.frames import Pfns
+from memhp.model.pages.give import give
 from memhp.model.pages.isolate import (
     describe,
     find_obstacle,
@@ -14,6 +20,8 @@ from memhp.model.pages.isolate import (
 from memhp.model.pages.migrate import move_out
 from memhp.model.pages.pages import Pages
 from memhp.model.pages.populate import enter, refresh
+from memhp.model.pages.structures import build_structure
+from memhp.model.pages.words import KINDS
 
 
 class MachinePages(Pages):
@@ -45,6 +53,58 @@ class MachinePages(Pages):
     def enter(self, kernel: Kernel, node: NodeId, zone: ZoneType, start: int, end: int) -> None:
         """Hand the frames of a block that comes online to its zone, at the tail of the lists."""
         enter(kernel, self.area(node, zone), start, end)
+
+    def build(self, kernel: Kernel, structure: Structure, node: NodeId) -> int | None:
+        """Allocate pages for a structure; gives the block of the first, ``None`` without room."""
+        holding = build_structure(self, structure, node)
+        if holding is None:
+            return None
+        heads = self.holders.heads(holding)
+        self.count_hosted(kernel, heads, holding.order, 1)
+        return int(heads[0]) // kernel.pages_per_block
+
+    def unbuild(self, kernel: Kernel, structure: Structure) -> bool:
+        """Free the pages of a structure; false where it has none of its own."""
+        holding = self.structures.pop(structure, None)
+        if holding is None:
+            return False
+        self.count_hosted(kernel, self.holders.heads(holding), holding.order, -1)
+        self.free(holding)
+        return True
+
+    def release(self, start: int, end: int) -> tuple[NodeId, ZoneType]:
+        """Give the allocator frames that were reserved; gives their zone."""
+        area = self.area_of(start)
+        if area is None:
+            raise ValueError(f"the frames from {start:#x} on are in no zone")
+        give(area, np.arange(start, end), 0)
+        return area.node, area.zone
+
+    def count_hosted(self, kernel: Kernel, heads: Pfns, order: int, sign: int) -> None:
+        """Count pages of structures in their blocks and zones, or count them off."""
+        blocks, numbers = np.unique(heads // kernel.pages_per_block, return_counts=True)
+        for block, number in zip(blocks.tolist(), numbers.tolist(), strict=True):
+            count = (kernel.hosted.get(block) or 0) + sign * (number << order)
+            if count > 0:
+                kernel.hosted.fill(block, block + 1, count)
+            else:
+                kernel.hosted.clear(block, block + 1)
+        for number in self.frames.zone[heads // PAGES_PER_PAGEBLOCK].tolist():
+            area = self.areas[number - 1]
+            kernel.zone(area.node, area.zone).kernel_pages += sign << order
+
+    def numbers(self, node: NodeId, zone: ZoneType) -> PageNumbers:
+        """What the counters of a zone say."""
+        area = self.area(node, zone)
+        counts = self.holders.counts[area.index].tolist()
+        return PageNumbers(
+            free=area.free,
+            cached={cpu: lists.count for cpu, lists in area.pcp.items()},
+            by_kind={kind.name: number for kind, number in zip(KINDS, counts, strict=True)},
+            mlocked=self.holders.mlocked_in(area.index),
+            high=area.high,
+            batch=area.batch,
+        )
 
     def refresh(self, kernel: Kernel) -> None:
         """Take over marks and zonelists after a change of what is online."""

@@ -4,6 +4,7 @@ import numpy as np
 
 from memhp.core.geometry import NodeId
 from memhp.core.words import ZoneType
+from memhp.model.page_tables import Structure
 from memhp.model.pages.allocate import Request, allocate, may_use
 from memhp.model.pages.area import Area, per_cpu_order
 from memhp.model.pages.frames import CLASS, MOVABLE, ORDER, UNMOVABLE, Frames, Pfns
@@ -24,6 +25,7 @@ class Pages:
         self.frames = frames
         self.claims_apart = claims_apart
         self.holders = Holders(frames)
+        self.structures: dict[Structure, Holding] = {}
         self.areas: list[Area] = []
         self.fallback_order: dict[NodeId, tuple[NodeId, ...]] = {}
         self.several_nodes = False

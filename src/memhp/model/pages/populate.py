@@ -6,7 +6,6 @@ started has not mixed it up.
 """
 
 from memhp.core.geometry import PAGES_PER_PAGEBLOCK, PAGES_PER_SECTION, pages_of, round_up
-from memhp.core.words import ZoneType
 from memhp.model.kernel import Kernel
 from memhp.model.kernel_pages import nodes_by_distance
 from memhp.model.pages.area import Area, Marks, batch_size
@@ -22,7 +21,6 @@ from memhp.model.pages.words import MAX_ORDER, MigrateType
 from memhp.model.runs import RangeSet
 from memhp.model.virtio_mem_hooks import device_of
 from memhp.model.watermarks import lowmem_reserve, watermarks
-from memhp.model.zones import Zone
 
 
 def enter(kernel: Kernel, area: Area, start: int, end: int) -> None:
@@ -51,35 +49,10 @@ def refresh(kernel: Kernel, pages: Pages) -> None:
         area.batch = batch_size(zone.managed)
         area.high = max(marks.low // _nr_cpus(kernel, area), 4 * area.batch)
     pages.fallback_order = {
-        node: tuple(nodes_by_distance(kernel, node)) for node in sorted(kernel.online_nodes)
+        node: tuple(nodes_by_distance(kernel, node))
+        for node in sorted(kernel.online_nodes | set(kernel.possible_nodes))
     }
     pages.rebuild_zonelists()
-
-
-def present_ranges(kernel: Kernel, zone: Zone) -> RangeSet:
-    """The frames of a zone that are there, holes in boot memory left out."""
-    present = RangeSet()
-    for linked in zone.linked:
-        early = RangeSet()
-        for run in kernel.blocks.within(*_blocks(kernel, linked.start, linked.end)):
-            low = max(linked.start, kernel.block_pfn(run.start))
-            high = min(linked.end, kernel.block_pfn(run.end))
-            (early if run.value.early else present).add(low, high)
-        for part in early:
-            for region in kernel.regions:
-                low, high = max(part.start, region.start_pfn), min(part.end, region.end_pfn)
-                if low < high and region.node == zone.node and _own(kernel, zone, region.mirrored):
-                    present.add(low, high)
-    return present
-
-
-def _own(kernel: Kernel, zone: Zone, mirrored: bool) -> bool:  # noqa: FBT001
-    """With mirrored memory Normal and Movable share a span (``zone_absent_pages_in_node()``)."""
-    if not kernel.line.kernelcore_mirror or kernel.line.movable_node:
-        return True
-    if not kernel.zone(zone.node, ZoneType.MOVABLE).populated:
-        return True
-    return mirrored == (zone.zone is not ZoneType.MOVABLE)
 
 
 def _blocks(kernel: Kernel, start: int, end: int) -> tuple[int, int]:

@@ -43,6 +43,7 @@ class PageKind(StrEnum):
     MEMMAP = "memory map"
     DMA = "device buffer"
     KERNEL = "other kernel page"
+    KERNEL_TABLE = "page table of the kernel"
 
     @property
     def movable(self) -> bool:
@@ -53,12 +54,18 @@ class PageKind(StrEnum):
         return self in _MOVABLE
 
     @property
+    def mapped(self) -> int:
+        """How many page tables map such a page when it is new."""
+        return int(self in _MAPPED)
+
+    @property
     def on_lru(self) -> bool:
         """Whether such pages are on an LRU list."""
         return self in _ON_LRU
 
 
 _ON_LRU: Final = frozenset({PageKind.ANON, PageKind.FILE, PageKind.SHMEM, PageKind.THP})
+_MAPPED: Final = frozenset({PageKind.ANON, PageKind.THP, PageKind.HUGETLB, PageKind.SHMEM})
 _MOVABLE: Final = _ON_LRU | {PageKind.HUGETLB, PageKind.BALLOON, PageKind.ZSMALLOC}
 KINDS: Final = tuple(PageKind)
 """Kinds by their number in arrays and in the state file."""

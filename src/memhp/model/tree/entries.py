@@ -18,16 +18,21 @@ Write = Callable[[str], Steps[None]]
 class File:
     """A file that can be read, written, or both.
 
-    ``read`` gives the whole content, ``bytes`` where it is binary.
+    ``read`` gives the whole content, ``bytes`` where it is binary. A file that
+    is too large for that has ``at`` instead, which gives up to so many bytes
+    from an offset, none at its end. ``root_only`` files are for their owner.
     """
 
     read: Callable[[], str | bytes] | None = None
     write: Write | None = None
+    at: Callable[[int, int], bytes] | None = None
+    root_only: bool = False
 
     @property
     def mode(self) -> int:
         """Permission bits, as sysfs shows them."""
-        return (0o444 if self.read else 0) | (0o200 if self.write else 0)
+        readable = 0o400 if self.root_only or self.at else 0o444
+        return (readable if self.read or self.at else 0) | (0o200 if self.write else 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
