@@ -1,9 +1,9 @@
 """One run: boot a machine under a policy, put the load on it, take out what can be taken out."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Final
 
-from memhp.core.geometry import MIB, bytes_of
+from memhp.core.geometry import MIB, PAGE_SIZE_BYTES, bytes_of
 from memhp.core.words import ZoneType
 from memhp.model.boot_inputs import BootInputs
 from memhp.model.compare.facts import Combination, Facts
@@ -16,6 +16,8 @@ from memhp.model.page_tables import Leaf
 from memhp.model.pages.build import open_pages
 from memhp.model.pages.machine_pages import MachinePages
 from memhp.model.pages.words import MAX_ORDER, PAGEBLOCK_ORDER
+
+_IN_THE_BLOCK: Final = "memory_hotplug.memmap_on_memory=1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,13 +62,16 @@ def run_one(job: Run) -> Facts:
 def boot_under(inputs: BootInputs, combination: Combination) -> Kernel:
     """Boot a machine under a combination's policy and settings."""
     policy = parse_policy(combination.policy)
-    words = [policy.command_line(inputs.line.text), *_memmap_words(combination.memmap)]
-    return inputs.with_command_line(" ".join(words).strip()).boot()
-
-
-def _memmap_words(memmap: str) -> Iterator[str]:
-    if memmap == "block":
-        yield "memory_hotplug.memmap_on_memory=1"
+    in_block = combination.memmap == "block"
+    words = [policy.command_line(inputs.line.text), _IN_THE_BLOCK if in_block else ""]
+    proposals = replace(
+        inputs.proposals,
+        memmap_on_node=combination.memmap == "node",
+        migrate_vmalloc=combination.migrate_vmalloc,
+        migrate_kernel=policy.migrate_kernel,
+    )
+    changed = inputs.with_command_line(" ".join(filter(None, words)))
+    return replace(changed, proposals=proposals).boot()
 
 
 def free_2mib_ranges(pages: MachinePages) -> int:
@@ -95,6 +100,5 @@ def stuck_free_pages(pages: MachinePages) -> int:
 
 def direct_map(kernel: Kernel) -> dict[int, int]:
     """Count the direct map's entries by their size in bytes."""
-    return {
-        leaf * 2 * MIB: kernel.page_tables.direct_bytes(leaf) // (leaf * 2 * MIB) for leaf in Leaf
-    }
+    sizes = {leaf: leaf * 2 * MIB or PAGE_SIZE_BYTES for leaf in Leaf}
+    return {size: kernel.page_tables.direct_bytes(leaf) // size for leaf, size in sizes.items()}

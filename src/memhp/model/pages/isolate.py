@@ -146,7 +146,7 @@ def _unmovable(pages: Pages, area: Area, start: int, end: int) -> npt.NDArray[np
     codes = pages.frames.state[start:end]
     bad: npt.NDArray[np.bool_] = codes == RESERVED
     if area.zone is not ZoneType.MOVABLE:
-        bad |= (codes & CLASS == UNMOVABLE) | (codes == UNMOVABLE_TAIL) | (codes == SELF_HOSTED)
+        bad |= (codes & CLASS == UNMOVABLE) | (codes == UNMOVABLE_TAIL)
     return bad
 
 
