@@ -14,59 +14,62 @@ _HEADS = ("policy", "memmap", "vmalloc", "pinned")
 def compare_lines(result: Comparison, *, tlb_entries: int) -> Iterator[str]:
     """Everything that a person is told, line by line."""
     yield f"{amount(result.total_bytes)} meant to come out, {result.seeds} seeds"
+    for table in (_coming_out, _locality, _moving):
+        yield ""
+        yield from table(result.rows)
     yield ""
-    yield from _table(
-        (*_HEADS, "can come out", "of the seeds", "blocks that refuse, and why"),
-        [
-            (*_names(row.combination), _share(row.out.mean), _range(row.out), _why(row.refusals))
-            for row in result.rows
-        ],
-    )
-    yield ""
-    yield from _table(
-        (*_HEADS, *(f"{kind} local" for kind in Access), "latency", "interval"),
-        [
-            (
-                *_names(row.combination),
-                *(_share(row.local[kind]) for kind in Access),
-                f"{row.latency.mean:.3f}x",
-                f"{row.latency.low:.3f}-{row.latency.high:.3f}",
-            )
-            for row in result.rows
-        ],
-    )
-    yield ""
-    yield from _table(
-        (*_HEADS, "moved: user", "kernel", "time", "interval", "stuck free"),
-        [
-            (
-                *_names(row.combination),
-                _pages(row.moved_user_pages),
-                _pages(row.moved_kernel_pages),
-                _seconds(row.seconds.mean),
-                f"{_seconds(row.seconds.low)}-{_seconds(row.seconds.high)}",
-                amount(round(row.stuck_free_bytes)),
-            )
-            for row in result.rows
-        ],
-    )
-    yield ""
-    yield from _table(
-        (*_HEADS, "direct map, entries", f"{tlb_entries} cover at best", "evenly used"),
-        [
-            (
-                *_names(row.combination),
-                _entries(row.direct_map),
-                amount(round(row.reach_bytes)),
-                amount(round(row.mean_reach_bytes)),
-            )
-            for row in result.rows
-        ],
-    )
+    yield from _direct_map(result.rows, tlb_entries)
     yield ""
     yield from _ranking("latency", result.by_latency)
     yield from _ranking("time", result.by_time)
     yield from _anchors(result)
+
+
+def _coming_out(rows: Sequence[Row]) -> Iterator[str]:
+    heads = ("can come out", "of the seeds", "blocks that refuse, and why")
+    cells = [(_share(row.out.mean), _range(row.out), _why(row.refusals)) for row in rows]
+    return _table(heads, rows, cells)
+
+
+def _locality(rows: Sequence[Row]) -> Iterator[str]:
+    heads = (*(f"{kind} local" for kind in Access), "latency", "interval")
+    cells = [
+        (
+            *(_share(row.local[kind]) for kind in Access),
+            f"{row.latency.mean:.3f}x",
+            f"{row.latency.low:.3f}-{row.latency.high:.3f}",
+        )
+        for row in rows
+    ]
+    return _table(heads, rows, cells)
+
+
+def _moving(rows: Sequence[Row]) -> Iterator[str]:
+    heads = ("moved: user", "kernel", "time", "interval", "stuck free")
+    cells = [
+        (
+            _pages(row.moved_user_pages),
+            _pages(row.moved_kernel_pages),
+            _seconds(row.seconds.mean),
+            f"{_seconds(row.seconds.low)}-{_seconds(row.seconds.high)}",
+            amount(round(row.stuck_free_bytes)),
+        )
+        for row in rows
+    ]
+    return _table(heads, rows, cells)
+
+
+def _direct_map(rows: Sequence[Row], tlb_entries: int) -> Iterator[str]:
+    heads = ("direct map, entries", f"{tlb_entries} cover at best", "evenly used")
+    cells = [
+        (
+            _entries(row.direct_map),
+            amount(round(row.reach_bytes)),
+            amount(round(row.mean_reach_bytes)),
+        )
+        for row in rows
+    ]
+    return _table(heads, rows, cells)
 
 
 def _names(combination: Combination) -> tuple[str, str, str, str]:
@@ -119,15 +122,17 @@ def _anchors(result: Comparison) -> Iterator[str]:
         yield "what migrate-kernel gains is an upper bound: no kernel can do it"
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Columns as wide as they must be; one that says the same in every row is left out."""
-    kept = [
-        index
-        for index in range(len(heads))
-        if index == 0 or index >= len(_HEADS) or len({row[index] for row in rows}) > 1
+def _table(
+    heads: Sequence[str], rows: Sequence[Row], cells: Sequence[Sequence[str]]
+) -> Iterator[str]:
+    """Columns as wide as they must be; of a name's parts those that differ, and the policy."""
+    names = [_names(row.combination) for row in rows]
+    kept = [part for part in range(len(_HEADS)) if part == 0 or len({n[part] for n in names}) > 1]
+    lines = [[*(_HEADS[part] for part in kept), *heads]]
+    lines += [
+        [*(name[part] for part in kept), *cell] for name, cell in zip(names, cells, strict=True)
     ]
-    lines = [[line[index] for index in kept] for line in (heads, *rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(kept))]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     for line in lines:
-        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        yield "  ".join(cells).rstrip()
+        padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        yield "  ".join(padded).rstrip()
