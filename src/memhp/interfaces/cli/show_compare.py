@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from memhp.core.geometry import bytes_of
 from memhp.interfaces.cli.amounts import amount
-from memhp.model.compare.comparison import Comparison
+from memhp.model.compare.comparison import Comparison, Row
 from memhp.model.compare.facts import Access, Combination
 from memhp.model.compare.sensitivity import Interval, Ranking
 
