@@ -38,7 +38,7 @@ def record_all(folder: Path) -> None:
 def judgements(folder: Path) -> Iterator[Judgement]:
     for file in sorted(folder.glob("*.json.xz")):
         recording = read_allocations(file)
-        yield judge(recording, replay(recording).model_of)
+        yield judge(recording, replay(recording))
 
 
 def show_judgements(judged: list[Judgement]) -> None:
@@ -51,6 +51,15 @@ def show_judgements(judged: list[Judgement]) -> None:
             f"| {one.workload} | {one.seed} | {one.pages:,} | {one.recorded} | {one.modelled} "
             f"| {one.off_by:.1%} | {one.recorded_beyond} | {one.modelled_beyond} |"
         )
+    print(
+        "\n| load | seed | Unmovable, Movable, Reclaimable: real | model | free 2 MiB: real | model |"
+    )
+    print("|---|---|---|---|---|---|")
+    for one in judged:
+        pairs = [one.pageblocks_by_type[name] for name in types.split(", ")]
+        real, model = (", ".join(str(pair[side]) for pair in pairs) for side in (0, 1))
+        free = " | ".join(map(str, one.free_2mib_ranges))
+        print(f"| {one.workload} | {one.seed} | {real} | {model} | {free} |")
     print("\nmemory blocks judged differently:")
     blocks = [(one, block) for one in judged for block in one.blocks]
     different = [(one, block) for one in judged for block in one.differently]

@@ -34,7 +34,7 @@ def guest(monkeypatch: pytest.MonkeyPatch) -> Iterator[Guest]:
 def test_a_fresh_recording_agrees(guest: Guest) -> None:
     load = PageLoad(name="fork", seed=7, memory_mib=512)
     recording = record_allocations(load, guest)
-    judged = judge(recording, replay(recording).model_of)
+    judged = judge(recording, replay(recording))
     assert recording.overlaps == 0
     assert recording.untraced < len(recording.events) / 50
     assert judged.within

@@ -24,7 +24,7 @@ JUDGED_DIFFERENTLY = {
 @pytest.fixture(scope="module", params=RECORDINGS, ids=lambda file: file.name.partition(".")[0])
 def judged(request: pytest.FixtureRequest) -> Judgement:
     recording = read_allocations(request.param)
-    return judge(recording, replay(recording).model_of)
+    return judge(recording, replay(recording))
 
 
 def test_there_are_five_loads_with_three_seeds_each() -> None:

@@ -3,13 +3,15 @@
 import sys
 from argparse import Namespace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from memhp.core.errors import MemhpError
 from memhp.core.words import ExitCode
 from memhp.interfaces.cli.options import add_json_option
 from memhp.interfaces.cli.show import print_json
-from memhp.model.allocations.judge import TOLERANCE, Judgement
+
+if TYPE_CHECKING:  # numpy takes long to load
+    from memhp.model.allocations.judge import Judgement
 
 
 def add_pages_arguments(actions: Any) -> None:
@@ -25,7 +27,7 @@ def add_pages_arguments(actions: Any) -> None:
 
 def run_pages(args: Namespace) -> ExitCode:
     """Judge each file; one that cannot be read does not stop the others."""
-    from memhp.model.allocations.judge import judge  # noqa: PLC0415 - numpy takes long to load
+    from memhp.model.allocations.judge import judge  # noqa: PLC0415
     from memhp.model.allocations.recording import read_allocations  # noqa: PLC0415
     from memhp.model.allocations.replay import replay  # noqa: PLC0415
 
@@ -37,7 +39,7 @@ def run_pages(args: Namespace) -> ExitCode:
             print(f"memhp: {error}", file=sys.stderr)
             worst = ExitCode.MACHINE
             continue
-        found = judge(recording, replay(recording).model_of)
+        found = judge(recording, replay(recording))
         if not found.within and worst is ExitCode.DONE:
             worst = ExitCode.DIFFERENT
         judged.append((file, found))
@@ -48,7 +50,9 @@ def run_pages(args: Namespace) -> ExitCode:
     return worst
 
 
-def _lines(file: str, judged: Judgement) -> list[str]:
+def _lines(file: str, judged: "Judgement") -> list[str]:
+    from memhp.model.allocations.judge import TOLERANCE  # noqa: PLC0415
+
     verdict = "within" if judged.within else "not within"
     counts = f"{judged.recorded} pageblocks with an unmovable page, {judged.modelled} in the model"
     lines = [f"{file}: {counts}: {judged.off_by:.1%} off, {verdict} {TOLERANCE:.0%}"]

@@ -5,10 +5,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from memhp.core.geometry import PAGES_PER_PAGEBLOCK, pages_of
 from memhp.core.words import ZoneType
 from memhp.model.allocations.events import Allocated, can_move, is_free, pages_of_event
 from memhp.model.allocations.recording import AllocationRecording
+from memhp.model.allocations.replay import Replay
+from memhp.model.pages.words import MAX_ORDER, PAGEBLOCK_ORDER, MigrateType
 
 TOLERANCE: Final = 0.10
 """How far the number of pageblocks with an unmovable page may be off."""
@@ -32,7 +36,8 @@ class Judgement:
 
     ``recorded`` and ``modelled`` count pageblocks that hold an unmovable page;
     the ``_beyond`` figures leave out those that had one before the first
-    event. ``pages`` is how many unmovable pages there are.
+    event. ``pages`` is how many unmovable pages there are. Pairs are the
+    kernel's figure and the model's.
     """
 
     workload: str
@@ -44,6 +49,8 @@ class Judgement:
     modelled_beyond: int
     blocks: tuple[BlockVerdict, ...]
     pages_by_zone: Mapping[str, tuple[int, int]]
+    pageblocks_by_type: Mapping[str, tuple[int, int]]
+    free_2mib_ranges: tuple[int, int]
 
     @property
     def off_by(self) -> float:
@@ -75,10 +82,10 @@ def unmovable_at_end(recording: AllocationRecording) -> tuple[list[int], list[in
     return stuck[0], stuck[1]
 
 
-def judge(recording: AllocationRecording, model_of: Mapping[int, int]) -> Judgement:
-    """Judge a replay; ``model_of`` tells the model's page frame for each that was given out."""
+def judge(recording: AllocationRecording, played: Replay) -> Judgement:
+    """Judge a replay of a recording."""
     start, given = unmovable_at_end(recording)
-    moved = [model_of[pfn] for pfn in given if pfn in model_of]
+    moved = [played.model_of[pfn] for pfn in given if pfn in played.model_of]
     there = _pageblocks(start)
     real, model = _pageblocks([*start, *given]), _pageblocks([*start, *moved])
     return Judgement(
@@ -91,6 +98,8 @@ def judge(recording: AllocationRecording, model_of: Mapping[int, int]) -> Judgem
         modelled_beyond=len(model - there),
         blocks=tuple(_verdicts(recording, [*start, *given], [*start, *moved])),
         pages_by_zone=_by_zone(recording, given, moved),
+        pageblocks_by_type=_by_type(recording, played),
+        free_2mib_ranges=_free_ranges(recording, played),
     )
 
 
@@ -137,3 +146,32 @@ def _zone_of(recording: AllocationRecording, pfn: int) -> str:
         if zone.start_pfn <= pfn < zone.end_pfn:
             return f"node {zone.node} {zone.zone}"
     return "none"
+
+
+def _by_type(recording: AllocationRecording, played: Replay) -> dict[str, tuple[int, int]]:
+    """How many pageblocks of each migrate type all zones have, there and here."""
+    frames = played.pages.frames
+    return {
+        kind.label: (
+            sum(zone.pageblocks.get(kind.label, 0) for zone in recording.zones),
+            int(np.count_nonzero(frames.migratetype[frames.zone > 0] == kind)),
+        )
+        for kind in MigrateType
+    }
+
+
+def _free_ranges(recording: AllocationRecording, played: Replay) -> tuple[int, int]:
+    """How many free ranges of 2 MiB there are, there and here."""
+    large = range(PAGEBLOCK_ORDER, MAX_ORDER + 1)
+    return (
+        sum(
+            zone.chunks[order] << order - PAGEBLOCK_ORDER
+            for zone in recording.zones
+            for order in large
+        ),
+        sum(
+            area.nr_free(order) << order - PAGEBLOCK_ORDER
+            for area in played.pages.areas
+            for order in large
+        ),
+    )
