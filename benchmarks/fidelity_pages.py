@@ -51,9 +51,8 @@ def show_judgements(judged: list[Judgement]) -> None:
             f"| {one.workload} | {one.seed} | {one.pages:,} | {one.recorded} | {one.modelled} "
             f"| {one.off_by:.1%} | {one.recorded_beyond} | {one.modelled_beyond} |"
         )
-    print(
-        "\n| load | seed | Unmovable, Movable, Reclaimable: real | model | free 2 MiB: real | model |"
-    )
+    types = "Unmovable, Movable, Reclaimable"
+    print(f"\n| load | seed | {types}: real | model | free 2 MiB: real | model |")
     print("|---|---|---|---|---|---|")
     for one in judged:
         pairs = [one.pageblocks_by_type[name] for name in types.split(", ")]

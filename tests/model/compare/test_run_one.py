@@ -31,7 +31,7 @@ name = "dimm0"
 size = "1G"
 node = 1
 """
-LOAD = Load(owners=20)
+LOAD = Load()
 
 
 @cache
@@ -82,7 +82,7 @@ def test_kernel_memory_keeps_blocks_of_a_normal_machine() -> None:
 
 def test_a_movable_node_sends_kernel_memory_away_and_user_data_not() -> None:
     local = {kind: local_share(facts("movable-node").placed[kind]) for kind in Access}
-    assert local[Access.USER] == pytest.approx(1, abs=0.01)
+    assert local[Access.USER] == pytest.approx(1, abs=0.05)
     for kind in (Access.WALKS, Access.SLAB, Access.STRUCT_PAGES):
         share = local[kind]
         assert share is not None
@@ -90,7 +90,8 @@ def test_a_movable_node_sends_kernel_memory_away_and_user_data_not() -> None:
 
 
 def test_memory_maps_in_their_own_blocks_are_local() -> None:
-    assert local_share(facts("movable-node", "block").placed[Access.STRUCT_PAGES]) == 1
+    placed = facts("movable-node", "block").placed
+    assert placed[Access.STRUCT_PAGES] == placed[Access.USER]
 
 
 def test_blocks_that_went_are_offline_and_no_page_is_lost() -> None:
@@ -132,7 +133,7 @@ def test_what_is_stuck_is_what_the_kernel_cannot_get(policy: str) -> None:
 def test_devices_hold_the_share_that_was_asked_for() -> None:
     kernel = boot_under(inputs(), combination("normal"))
     pages = open_pages(kernel)
-    homes = lay(kernel, pages, Load(owners=20, dma_percent=75), 6)
+    homes = lay(kernel, pages, Load(dma_percent=75), 6)
     count = dict.fromkeys(PageKind, 0)
     for holding in pages.holders.holdings.values():
         if holding.owner in homes:

@@ -1,66 +1,48 @@
-"""What runs on the machine while policies are compared: the same for every policy.
+"""What runs on the machine while policies are compared: the same requests under every policy.
 
-A thousand owners, each at home on the processors of one node, take memory in
-turns, and the kernel takes its own for them: page tables for what they map,
-slab, stacks and the rest in the shares of a census. Memory was nearly full once,
-as on any server that caches files, and what was taken is freed at random until
+It is the workload "mixed" (``memhp.model.pages.mixed``), a few requests at a time: each is
+cut into pieces, and the pieces of all come in random order, as those of
+programs that run at the same time do; the kernel's are for owners of their own,
+and what is mapped page by page gets a page table for every 512.
+Memory is filled to a peak first, for it was nearly full once on any server that
+caches files. Then owners give back what they had, piece by piece at random, until
 the wanted share is left; so kernel pages lie all over the place.
 """
 
 import random
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Final
 
 from memhp.core.geometry import NodeId
 from memhp.model.kernel import Kernel
 from memhp.model.pages.allocate import Request
-from memhp.model.pages.gfp import (
-    GFP_HIGHUSER_MOVABLE,
-    GFP_KERNEL,
-    GFP_RECLAIMABLE,
-    GFP_TRANSHUGE,
-    Gfp,
-)
 from memhp.model.pages.holders import Holding
+from memhp.model.pages.mixed import OWNERS, Ask, asks, mask_of
 from memhp.model.pages.pages import Pages
-from memhp.model.pages.words import PAGEBLOCK_ORDER, PageKind
+from memhp.model.pages.words import PageKind
 
-OWNERS: Final = 1000
-CENSUS: Final[Mapping[PageKind, int]] = {
-    PageKind.SLAB_RECLAIMABLE: 372160,
-    PageKind.SLAB: 39604,
-    PageKind.VMALLOC: 15308,
-    PageKind.STACK: 2544,
-    PageKind.PERCPU: 712,
-}
-"""Kilobytes by kind in ``/proc/meminfo`` of a server with 24 GiB and Linux 6.18 that compiled and
-ran tests for an hour, 1.5 GB of anonymous memory and 1.5 GB of page cache in use; page tables
-(7920 kB) come with what is mapped.
-"""
+_AT_ONCE: Final = 32
+"""Requests that are mingled."""
+_PIECES: Final = 4000
+"""About as many pieces fill memory, unless that makes them too small."""
+_LEAST_PIECE: Final = 256
+_KERNEL_FINER: Final = 16
 _PAGES_A_TABLE: Final = 512
-_TURNS: Final = 2000
-"""So often owners take memory until the machine was full once, however large it is."""
-_SPREAD: Final = 8
-"""The most that is taken in a turn is so many times the least."""
-_HUGE: Final = 0.2
-_FILES: Final = 0.4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """How much is taken, as shares of the memory that the allocator has, and what of it is pinned.
+    """How much is taken, as shares of the memory that the allocator has, and what is pinned.
 
-    ``peak`` was taken once, ``fill`` of it is left. ``kernel_share`` of what is
-    taken is the kernel's own, page tables apart; ``dma_percent`` of that is
-    held by devices.
+    ``peak`` was taken once, ``fill`` of it is left. ``dma_percent`` of the
+    kernel's pages, page tables of processes apart, are held by devices.
     """
 
     fill: float = 0.4
     peak: float = 0.9
-    kernel_share: float = 0.02
     dma_percent: int = 0
-    owners: int = OWNERS
 
 
 def lay(kernel: Kernel, pages: Pages, load: Load, seed: int) -> dict[str, NodeId]:
@@ -69,28 +51,80 @@ def lay(kernel: Kernel, pages: Pages, load: Load, seed: int) -> dict[str, NodeId
     Deterministic in the seed. What finds no page is not taken.
     """
     chance = random.Random(seed)
-    nodes = kernel.firmware.cpu_nodes
-    homes = {f"process {number}": nodes[number % len(nodes)] for number in range(load.owners)}
+    homes = homes_of(kernel)
     free = sum(area.free for area in pages.areas)
-    taken = _take(pages, load, chance, homes, int(max(load.fill, load.peak) * free))
+    peak = int(max(load.fill, load.peak) * free)
+    pieces = _pieces(load, chance, seed, max(_LEAST_PIECE, peak // _PIECES))
+    taken = _take(pages, peak, pieces, homes)
     _let_go(pages, chance, taken, int(load.fill * free))
     return homes
 
 
+def homes_of(kernel: Kernel) -> dict[str, NodeId]:
+    """The node that each owner's processors are on: nodes with processors, in turns."""
+    nodes = sorted(node for node in kernel.firmware.cpu_nodes if node in kernel.online_nodes)
+    return {_name(owner): nodes[owner % len(nodes)] for owner in range(OWNERS)}
+
+
+def _name(owner: int) -> str:
+    return f"owner {owner}"
+
+
 def _take(
-    pages: Pages, load: Load, chance: random.Random, homes: Mapping[str, NodeId], wanted: int
+    pages: Pages, wanted: int, pieces: Iterator[Ask], homes: Mapping[str, NodeId]
 ) -> list[Holding]:
-    owners, taken = list(homes), list[Holding]()
-    least = max(1, 2 * wanted // _TURNS // (1 + _SPREAD))
-    while wanted > 0:
-        owner = chance.choice(owners)
-        count = chance.randint(least, _SPREAD * least)
-        got = list(_turn(pages, load, chance, (owner, homes[owner]), count))
-        if not got:
+    """Take pieces until so many pages are taken, or one finds none."""
+    taken: list[Holding] = []
+    for piece in pieces:
+        owner = _name(piece.owner)
+        request = Request(
+            gfp=mask_of(piece.kind), node=homes[owner], order=piece.order, count=piece.count
+        )
+        got = pages.allocate(request, piece.kind, owner)
+        if got is None:
             break
-        wanted -= _size(got)
-        taken += got
+        taken.append(got)
+        wanted -= got.count << got.order
+        if wanted <= 0:
+            break
     return taken
+
+
+def _pieces(load: Load, chance: random.Random, seed: int, most_pages: int) -> Iterator[Ask]:
+    """The requests of "mixed" in pieces of so many pages at most, several requests mingled."""
+    every = asks(seed)
+    while True:
+        mingled = [
+            _pinned(piece, load, chance)
+            for ask in islice(every, _AT_ONCE)
+            for piece in _cut(ask, most_pages, chance)
+        ]
+        chance.shuffle(mingled)
+        yield from mingled
+
+
+def _cut(ask: Ask, most_pages: int, chance: random.Random) -> Iterator[Ask]:
+    """A request in pieces, with the page tables of what is mapped in single pages.
+
+    Pieces of the kernel's are smaller, and each is for an owner of its own.
+    """
+    own = not ask.kind.movable
+    most = max(1, (most_pages // _KERNEL_FINER if own else most_pages) >> ask.order)
+    for done in range(0, ask.count, most):
+        owner = chance.randrange(OWNERS) if own else ask.owner
+        count = min(most, ask.count - done)
+        yield replace(ask, owner=owner, count=count)
+        if not own and not ask.order:
+            tables = -(-count // _PAGES_A_TABLE)
+            yield Ask(owner=owner, kind=PageKind.PAGE_TABLE, order=0, count=tables)
+
+
+def _pinned(ask: Ask, load: Load, chance: random.Random) -> Ask:
+    """The same request, or one of the same size for a device."""
+    own = not ask.kind.movable and ask.kind is not PageKind.PAGE_TABLE
+    if own and chance.random() * 100 < load.dma_percent:
+        return replace(ask, kind=PageKind.DMA)
+    return ask
 
 
 def _let_go(pages: Pages, chance: random.Random, taken: list[Holding], left: int) -> None:
@@ -105,40 +139,3 @@ def _let_go(pages: Pages, chance: random.Random, taken: list[Holding], left: int
 
 def _size(holdings: Iterable[Holding]) -> int:
     return sum(holding.count << holding.order for holding in holdings)
-
-
-def _turn(
-    pages: Pages, load: Load, chance: random.Random, who: tuple[str, NodeId], count: int
-) -> Iterator[Holding]:
-    """One owner takes so many pages, and the kernel takes its own for it."""
-    owner, home = who
-    kind = PageKind.FILE if chance.random() < _FILES else PageKind.ANON
-    order, gfp = 0, GFP_HIGHUSER_MOVABLE
-    if kind is PageKind.ANON and chance.random() < _HUGE:
-        kind, order, gfp = PageKind.THP, PAGEBLOCK_ORDER, GFP_TRANSHUGE
-        count = -(-count >> PAGEBLOCK_ORDER) or 1
-    asked = [(kind, gfp, order, count)]
-    if kind is PageKind.ANON:
-        asked.append((PageKind.PAGE_TABLE, GFP_KERNEL, 0, -(-count // _PAGES_A_TABLE)))
-    asked += _kernel_pages(load, chance, count << order)
-    for each, mask, size, number in asked:
-        request = Request(gfp=mask, node=home, order=size, count=number)
-        got = pages.allocate(request, each, owner)
-        if got is not None:
-            yield got
-
-
-def _kernel_pages(
-    load: Load, chance: random.Random, nr_pages: int
-) -> Iterator[tuple[PageKind, Gfp, int, int]]:
-    """Kernel pages that go with so many of a process, by kind as in the census."""
-    number = nr_pages * load.kernel_share
-    count = int(number) + (chance.random() < number % 1)
-    kinds, weights = list(CENSUS), list(CENSUS.values())
-    found = [
-        PageKind.DMA if chance.random() * 100 < load.dma_percent else kind
-        for kind in chance.choices(kinds, weights, k=count)
-    ]
-    for kind in sorted(set(found), key=found.index):
-        gfp = GFP_RECLAIMABLE if kind is PageKind.SLAB_RECLAIMABLE else GFP_KERNEL
-        yield kind, gfp, 0, found.count(kind)
