@@ -5,9 +5,9 @@ from typing import Final
 
 import numpy as np
 
-from memhp.core.geometry import MIB, NodeId, pages_of
+from memhp.core.geometry import MIB, PAGES_PER_SECTION, NodeId, pages_of
 from memhp.core.words import ZoneType
-from memhp.model.pages.frames import Frames, Pfns, free_head
+from memhp.model.pages.frames import FREE, ORDER, TYPE_SHIFT, Frames, Pfns, free_head
 from memhp.model.pages.free_list import FreeList, LargestList
 from memhp.model.pages.words import MAX_ORDER, NR_ORDERS, PAGEBLOCK_ORDER, MigrateType
 
@@ -108,6 +108,17 @@ class Area:
         """Put chunks on a free list one by one; counts are the caller's."""
         self.frames.state[pfns] = free_head(migratetype, order)
         self.lists[migratetype][order].push_many(pfns, tail=tail)
+
+    def unlist(self, pfn: int) -> int:
+        """Take a free chunk off its list and count it off; gives its order."""
+        section = pfn // PAGES_PER_SECTION
+        if self.frames.pristine[section]:
+            self.largest.touch_section(section)
+        code = self.frames.state_view[pfn]
+        migratetype, order = (code & ~FREE) >> TYPE_SHIFT, code & ORDER
+        self.lists[migratetype][order].remove(pfn)
+        self.account(migratetype, -(1 << order))
+        return order
 
     def nr_free(self, order: int) -> int:
         """Count the free chunks of an order, isolated ones too, as ``/proc/buddyinfo`` does."""

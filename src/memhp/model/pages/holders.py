@@ -45,7 +45,8 @@ class Holding:
     ``number`` is never used twice. ``first`` is its first slot and ``count``
     how many it has, those of freed chunks included. A ``pinned`` holding looks
     movable and is not. ``origin`` is where the content of a part of a split
-    chunk came from: the number of a holding and a page in it.
+    chunk came from: the number of a holding and a page in it. ``shared_with``
+    are the owners that map the same pages after a fork.
     """
 
     number: int
@@ -57,6 +58,7 @@ class Holding:
     pinned: bool = False
     mlocked: bool = False
     origin: tuple[int, int] | None = None
+    shared_with: tuple[str, ...] = ()
 
     @property
     def movable(self) -> bool:
@@ -76,6 +78,7 @@ class Holders:
         "frames",
         "holder_of_unit",
         "holdings",
+        "idle_of",
         "kind_of",
         "live_of",
         "mapcount_of",
@@ -102,6 +105,7 @@ class Holders:
         )
         self.kind_of: npt.NDArray[np.uint8] = self._lazy(_MOST_HOLDINGS, np.uint8)
         self.pinned_of: npt.NDArray[np.uint8] = self._lazy(_MOST_HOLDINGS, np.uint8)
+        self.idle_of: npt.NDArray[np.uint8] = self._lazy(_MOST_HOLDINGS, np.uint8)
         self.mlocked_of: npt.NDArray[np.uint8] = self._lazy(_MOST_HOLDINGS, np.uint8)
         self.mapcount_of: npt.NDArray[np.uint32] = self._lazy(_MOST_HOLDINGS, np.uint32)
         self.live_of: npt.NDArray[np.int32] = self._lazy(_MOST_HOLDINGS, np.int32)
@@ -184,8 +188,8 @@ class Holders:
         pages = np.arange(head, head + (1 << holding.order))
         parts = self.hold(pages, 0, _SPLIT.get(holding.kind, holding.kind), holding.owner)
         parts.origin = (number, page)
-        self.pin(parts, pinned=holding.pinned)
-        self.mlock(parts, mlocked=holding.mlocked)
+        parts.shared_with = holding.shared_with
+        self._inherit(parts, holding)
         return parts
 
     def let_go(self, heads: Pfns) -> None:
@@ -222,6 +226,35 @@ class Holders:
         else:
             self.frames.state[new] = code
 
+    def swap(self, one: Holding, other: Holding) -> None:
+        """Say that two holdings of the same size and order have changed places."""
+        here, there = self.heads(one), self.heads(other)
+        slots = self.frames.link[here].copy()
+        self.frames.link[here] = self.frames.link[there]
+        self.frames.link[there] = slots
+        self.table[self.frames.link[here]] = here
+        self.table[self.frames.link[there]] = there
+
+    def cut(self, holding: Holding, count: int) -> Holding:
+        """Make a holding of its own of up to so many chunks, the first that are left in a row."""
+        heads = self.heads(holding)
+        slots = self.frames.link[heads].astype(np.int64)
+        in_a_row = int(np.argmax(np.append(np.diff(slots) != 1, [True]))) + 1
+        heads = heads[: min(count, in_a_row)]
+        number, page = self.identity(int(heads[0]))
+        self.let_go(heads)
+        part = self.hold(heads, holding.order, holding.kind, holding.owner)
+        part.origin = (number, page)
+        part.shared_with = holding.shared_with
+        self._inherit(part, holding)
+        return part
+
+    def _inherit(self, part: Holding, whole: Holding) -> None:
+        """Pin, lock and map a part as the whole was."""
+        self.pin(part, pinned=whole.pinned)
+        self.mlock(part, mlocked=whole.mlocked)
+        self.mapcount_of[part.number] = self.mapcount_of[whole.number]
+
     def pin(self, holding: Holding, *, pinned: bool = True) -> None:
         """Pin a holding's pages, as ``FOLL_LONGTERM`` does, or let them loose."""
         holding.pinned = pinned
@@ -242,7 +275,7 @@ class Holders:
 
     def map_again(self, holding: Holding, times: int = 1) -> None:
         """Count that more (or fewer) processes map a holding's pages."""
-        self.mapcount_of[holding.number] += times
+        self.mapcount_of[holding.number] = int(self.mapcount_of[holding.number]) + times
 
     def pack(self) -> None:
         """Close the gaps that dead holdings left in the table."""

@@ -8,8 +8,12 @@ from memhp.model.kernel import Kernel
 from memhp.model.page_level import Left, Obstacle
 from memhp.model.page_numbers import PageNumbers
 from memhp.model.page_tables import Structure
-from memhp.model.pages.frames import Pfns
+from memhp.model.pages.allocate import Request
+from memhp.model.pages.frames import Frames, Pfns
+from memhp.model.pages.gfp import Gfp
 from memhp.model.pages.give import give
+from memhp.model.pages.holders import Holding
+from memhp.model.pages.hugetlb import HugetlbPool
 from memhp.model.pages.isolate import (
     describe,
     find_obstacle,
@@ -27,6 +31,10 @@ from memhp.model.pages.words import KINDS
 class MachinePages(Pages):
     """``Pages`` with what offlining and onlining do to whole ranges of them."""
 
+    def __init__(self, frames: Frames, *, claims_apart: bool) -> None:
+        super().__init__(frames, claims_apart=claims_apart)
+        self.hugetlb = HugetlbPool()
+
     def obstacle(self, start: int, end: int) -> Obstacle | None:
         """Find the page at which isolating would stop, if any."""
         found = find_obstacle(self, start, end)
@@ -40,7 +48,28 @@ class MachinePages(Pages):
     def move_out(self, kernel: Kernel, start: int, end: int) -> Left:
         """Migrate what an isolated range holds, once."""
         nodes = frozenset(n for n in kernel.online_nodes if kernel.node_present(n))
-        return move_out(self, nodes, start, end)
+        return move_out(self, self.hugetlb, nodes, start, end)
+
+    def move_out_of_movable(self, holding: Holding) -> bool:
+        """Move what of a holding lies in ``ZONE_MOVABLE`` to a kernel zone; false without room.
+
+        Source: ``check_and_migrate_movable_pages()``.
+        """
+        heads = self.holders.heads(holding)
+        zones = self.frames.zone[heads // PAGES_PER_PAGEBLOCK]
+        for number in np.unique(zones).tolist():
+            area = self.areas[number - 1]
+            if area.zone is ZoneType.MOVABLE:
+                old = heads[zones == number]
+                request = Request(
+                    gfp=Gfp.MOVABLE, node=area.node, order=holding.order, count=len(old)
+                )
+                new = self.take(request)
+                self.holders.move(old[: len(new)], new)
+                self.give_back(old[: len(new)], holding.order)
+                if len(new) < len(old):
+                    return False
+        return True
 
     def put_back(self, start: int, end: int) -> None:
         """Undo the isolation; what was migrated stays where it went."""

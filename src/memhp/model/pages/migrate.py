@@ -17,11 +17,14 @@ from memhp.model.pages.allocate import Request
 from memhp.model.pages.area import NONE, Area
 from memhp.model.pages.frames import CLASS, MOVABLE, ORDER, Pfns
 from memhp.model.pages.gfp import GFP_HIGHUSER_MOVABLE, Gfp
+from memhp.model.pages.hugetlb import HugetlbPool
 from memhp.model.pages.pages import Pages
-from memhp.model.pages.words import PageKind
+from memhp.model.pages.words import HUGETLB_KINDS, KIND_NUMBER, PageKind
 
 
-def move_out(pages: Pages, nodes: frozenset[NodeId], start: int, end: int) -> Left:
+def move_out(
+    pages: Pages, pool: HugetlbPool, nodes: frozenset[NodeId], start: int, end: int
+) -> Left:
     """Migrate every movable page of an isolated range, once; says what is left."""
     area = pages.area_of(start)
     if area is None:
@@ -30,6 +33,7 @@ def move_out(pages: Pages, nodes: frozenset[NodeId], start: int, end: int) -> Le
     pinned = pages.holders.pinned_at(heads)
     stuck = pages_in(pages, heads[pinned])
     heads = heads[~pinned]
+    heads = _move_hugetlb(pages, pool, area, heads, nodes)
     orders = pages.frames.state[heads] & ORDER
     moved = no_room = 0
     for order in np.unique(orders).tolist():
@@ -41,7 +45,35 @@ def move_out(pages: Pages, nodes: frozenset[NodeId], start: int, end: int) -> Le
             went = _move(pages, area, parts, 0, nodes) if len(parts) else 0
             moved += went
             no_room += (1 << order) - went
-    return Left(moved=moved, no_room=no_room, pinned=stuck)
+    pool.dissolve(pages, start, end)
+    left = pages_in(pages, movable_heads(pages, start, end))
+    return Left(moved=moved, no_room=max(no_room, left - stuck), pinned=stuck)
+
+
+def _move_hugetlb(
+    pages: Pages, pool: HugetlbPool, area: Area, heads: Pfns, nodes: frozenset[NodeId]
+) -> Pfns:
+    """Move huge pages of the pools; gives the chunks that are none.
+
+    To a free page of the pool on a node that is allowed, the last freed one,
+    though it lie in the range itself; else, but for those of 1 GiB, to a new
+    one. (``alloc_hugetlb_folio_nodemask()``)
+    """
+    kinds = pages.holders.kind_of[pages.holders.numbers_at(heads)]
+    huge = np.isin(kinds, [KIND_NUMBER[kind] for kind in HUGETLB_KINDS])
+    if not huge.any():
+        return heads
+    allowed = targets_of(area, nodes)
+    for number in np.unique(pages.holders.numbers_at(heads[huge])).tolist():
+        holding = pages.holders.holdings[number]
+        if pages.holders.idle_of[number]:
+            continue
+        idle = pool.find(pages, holding.kind, allowed)
+        if idle is not None:
+            pool.exchange(pages, holding, idle)
+        elif holding.kind is PageKind.HUGETLB:
+            _move(pages, area, pages.holders.heads(holding), holding.order, nodes)
+    return heads[~huge]
 
 
 def targets_of(area: Area, nodes: frozenset[NodeId]) -> frozenset[NodeId]:

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from memhp.core.geometry import MAX_ORDER_NR_PAGES, PAGES_PER_SECTION
+from memhp.core.geometry import GIB, MAX_ORDER_NR_PAGES, PAGES_PER_SECTION, pages_of
 from memhp.core.words import BlockState
 from memhp.model.kernel import Kernel
 from memhp.model.pages.frames import (
@@ -78,13 +78,20 @@ _OF_KIND: Final = {
     PageKind.SHMEM: _mask(Kpf.UPTODATE, Kpf.LRU, Kpf.SWAPBACKED),
     PageKind.THP: _ANON | _mask(Kpf.THP),
     PageKind.HUGETLB: _mask(Kpf.UPTODATE, Kpf.HUGE),
+    PageKind.GIGANTIC: _mask(Kpf.UPTODATE, Kpf.HUGE),
     PageKind.BALLOON: _mask(Kpf.OFFLINE),
     PageKind.ZSMALLOC: _mask(Kpf.PRIVATE),
     PageKind.SLAB: _mask(Kpf.SLAB),
     PageKind.SLAB_RECLAIMABLE: _mask(Kpf.SLAB),
     PageKind.PAGE_TABLE: _mask(Kpf.PGTABLE),
 }
-_COMPOUND: Final = (PageKind.THP, PageKind.HUGETLB, PageKind.SLAB, PageKind.SLAB_RECLAIMABLE)
+_COMPOUND: Final = (
+    PageKind.THP,
+    PageKind.HUGETLB,
+    PageKind.GIGANTIC,
+    PageKind.SLAB,
+    PageKind.SLAB_RECLAIMABLE,
+)
 _TAILS_OF_OLD: Final = _mask(Kpf.ANON, Kpf.THP, Kpf.HUGE, Kpf.SLAB)
 """What 6.1 says of a tail too; the other bits it reads from the tail's own flags."""
 
@@ -169,7 +176,9 @@ def _add_held(kernel: Kernel, pages: Pages, words: Words, view: _View) -> None:
     found |= np.where(holders.mlocked_of[numbers] != 0, locked, np.uint64(0))
     compound = np.isin(kinds, _numbers_of(_COMPOUND))
     large = (view.codes[view.heads] & ORDER > 0)[used] & compound
-    of_tail = view.tails[used] & large
+    inside = np.arange(view.start, view.start + len(used))[used] % pages_of(GIB) != 0
+    gigantic = kinds == KINDS.index(PageKind.GIGANTIC)
+    of_tail = large & np.where(gigantic, inside, view.tails[used])
     if kernel.profile.tails_have_own_flags:
         found[of_tail] &= np.uint64(_TAILS_OF_OLD | _mask(Kpf.MMAP))
     found |= np.where(of_tail, np.uint64(_mask(Kpf.TAIL)), np.uint64(0))
@@ -183,6 +192,7 @@ _MAPPED: Final = (
     PageKind.SHMEM,
     PageKind.THP,
     PageKind.HUGETLB,
+    PageKind.GIGANTIC,
 )
 
 

@@ -88,9 +88,8 @@ def _take_in(pages: Pages, area: Area, order: int, where: tuple[int, int]) -> in
     else:
         return -1
     head = section * 32768 + int(places[0])
-    code = frames.state_view[head]
-    migratetype, larger = (code & ~FREE) >> TYPE_SHIFT, code & ORDER
-    area.lists[migratetype][larger].remove(head)
+    migratetype = (frames.state_view[head] & ~FREE) >> TYPE_SHIFT
+    larger = area.unlist(head)
     put_rest(area, migratetype, head + (1 << order), head + (1 << larger))
-    area.account(migratetype, -(1 << order))
+    area.account(migratetype, (1 << larger) - (1 << order))
     return head

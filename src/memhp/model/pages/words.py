@@ -44,6 +44,7 @@ class PageKind(StrEnum):
     DMA = "device buffer"
     KERNEL = "other kernel page"
     KERNEL_TABLE = "page table of the kernel"
+    GIGANTIC = "hugetlb of 1 GiB"
 
     @property
     def movable(self) -> bool:
@@ -65,8 +66,9 @@ class PageKind(StrEnum):
 
 
 _ON_LRU: Final = frozenset({PageKind.ANON, PageKind.FILE, PageKind.SHMEM, PageKind.THP})
-_MAPPED: Final = frozenset({PageKind.ANON, PageKind.THP, PageKind.HUGETLB, PageKind.SHMEM})
-_MOVABLE: Final = _ON_LRU | {PageKind.HUGETLB, PageKind.BALLOON, PageKind.ZSMALLOC}
+HUGETLB_KINDS: Final = frozenset({PageKind.HUGETLB, PageKind.GIGANTIC})
+_MAPPED: Final = HUGETLB_KINDS | {PageKind.ANON, PageKind.THP, PageKind.SHMEM}
+_MOVABLE: Final = _ON_LRU | HUGETLB_KINDS | {PageKind.BALLOON, PageKind.ZSMALLOC}
 KINDS: Final = tuple(PageKind)
 """Kinds by their number in arrays and in the state file."""
 KIND_NUMBER: Final = {kind: number for number, kind in enumerate(KINDS)}
