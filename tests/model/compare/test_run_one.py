@@ -82,7 +82,7 @@ def test_kernel_memory_keeps_blocks_of_a_normal_machine() -> None:
 
 def test_a_movable_node_sends_kernel_memory_away_and_user_data_not() -> None:
     local = {kind: local_share(facts("movable-node").placed[kind]) for kind in Access}
-    assert local[Access.USER] == pytest.approx(1, abs=0.05)
+    assert local[Access.USER] == pytest.approx(1, abs=0.15)
     for kind in (Access.WALKS, Access.SLAB, Access.STRUCT_PAGES):
         share = local[kind]
         assert share is not None

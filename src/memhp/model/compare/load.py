@@ -27,7 +27,7 @@ _AT_ONCE: Final = 32
 """Requests that are mingled."""
 _PIECES: Final = 4000
 """About as many pieces fill memory, unless that makes them too small."""
-_LEAST_PIECE: Final = 256
+_LEAST_PIECE: Final = 512
 _KERNEL_FINER: Final = 16
 _PAGES_A_TABLE: Final = 512
 
@@ -92,10 +92,10 @@ def _take(
 
 def _pieces(load: Load, chance: random.Random, seed: int, most_pages: int) -> Iterator[Ask]:
     """The requests of "mixed" in pieces of so many pages at most, several requests mingled."""
-    every = asks(seed)
+    every, devices = asks(seed), _Devices(load.dma_percent)
     while True:
         mingled = [
-            _pinned(piece, load, chance)
+            devices.take(piece)
             for ask in islice(every, _AT_ONCE)
             for piece in _cut(ask, most_pages, chance)
         ]
@@ -119,12 +119,22 @@ def _cut(ask: Ask, most_pages: int, chance: random.Random) -> Iterator[Ask]:
             yield Ask(owner=owner, kind=PageKind.PAGE_TABLE, order=0, count=tables)
 
 
-def _pinned(ask: Ask, load: Load, chance: random.Random) -> Ask:
-    """The same request, or one of the same size for a device."""
-    own = not ask.kind.movable and ask.kind is not PageKind.PAGE_TABLE
-    if own and chance.random() * 100 < load.dma_percent:
-        return replace(ask, kind=PageKind.DMA)
-    return ask
+class _Devices:
+    """Says which of the kernel's pieces devices hold: those that are due for the wanted share."""
+
+    def __init__(self, percent: int) -> None:
+        self._percent = percent
+        self._all = self._theirs = 0
+
+    def take(self, piece: Ask) -> Ask:
+        """The same piece, or one of the same size for a device."""
+        if piece.kind.movable or piece.kind is PageKind.PAGE_TABLE:
+            return piece
+        self._all += piece.count << piece.order
+        if self._theirs * 100 >= self._all * self._percent:
+            return piece
+        self._theirs += piece.count << piece.order
+        return replace(piece, kind=PageKind.DMA)
 
 
 def _let_go(pages: Pages, chance: random.Random, taken: list[Holding], left: int) -> None:
