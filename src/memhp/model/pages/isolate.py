@@ -32,7 +32,7 @@ from memhp.model.pages.frames import (
 )
 from memhp.model.pages.pages import Pages
 from memhp.model.pages.split import pieces
-from memhp.model.pages.words import MAX_ORDER, PAGEBLOCK_ORDER, MigrateType
+from memhp.model.pages.words import KIND_NUMBER, MAX_ORDER, PAGEBLOCK_ORDER, MigrateType
 
 
 def find_obstacle(pages: Pages, start: int, end: int) -> tuple[int, int] | None:
@@ -146,8 +146,20 @@ def _unmovable(pages: Pages, area: Area, start: int, end: int) -> npt.NDArray[np
     codes = pages.frames.state[start:end]
     bad: npt.NDArray[np.bool_] = codes == RESERVED
     if area.zone is not ZoneType.MOVABLE:
-        bad |= (codes & CLASS == UNMOVABLE) | (codes == UNMOVABLE_TAIL)
+        bad |= _of_the_kernel(pages, start, codes)
     return bad
+
+
+def _of_the_kernel(pages: Pages, start: int, codes: Bytes) -> npt.NDArray[np.bool_]:
+    """Which frames are of kernel chunks, but for the kinds that a switch lets move."""
+    tails = codes == UNMOVABLE_TAIL
+    held: npt.NDArray[np.bool_] = (codes & CLASS == UNMOVABLE) | tails
+    if pages.also_movable and held.any():
+        heads = np.maximum.accumulate(np.where(tails, 0, np.arange(len(codes))))[held] + start
+        kinds = pages.holders.kind_of[pages.holders.numbers_at(heads)]
+        moving = np.isin(kinds, [KIND_NUMBER[kind] for kind in pages.also_movable])
+        held[np.flatnonzero(held)[moving]] = False
+    return held
 
 
 def _done_before(start: int, end: int, turn: int) -> list[tuple[int, int]]:

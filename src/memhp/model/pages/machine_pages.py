@@ -1,5 +1,7 @@
 """The pages of a machine as blocks, zones and hotplug see them: ``PageLevel``."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from memhp.core.geometry import PAGES_PER_PAGEBLOCK, NodeId
@@ -21,11 +23,19 @@ from memhp.model.pages.isolate import (
     remove_range,
     unisolate,
 )
-from memhp.model.pages.migrate import move_out
+from memhp.model.pages.kernel_map import KernelMap
+from memhp.model.pages.migrate import move_out, pages_in
+from memhp.model.pages.migrate_kernel import (
+    MoveCosts,
+    Moved,
+    count_moved,
+    kernel_heads,
+    move_kernel_pages,
+)
 from memhp.model.pages.pages import Pages
 from memhp.model.pages.populate import enter, refresh
-from memhp.model.pages.structures import build_structure
-from memhp.model.pages.words import KINDS
+from memhp.model.pages.structures import STRUCTURES, build_structure
+from memhp.model.pages.words import KIND_NUMBER, KINDS, PageKind
 
 
 class MachinePages(Pages):
@@ -34,6 +44,8 @@ class MachinePages(Pages):
     def __init__(self, frames: Frames, *, claims_apart: bool) -> None:
         super().__init__(frames, claims_apart=claims_apart)
         self.hugetlb = HugetlbPool()
+        self.kernel_map = KernelMap()
+        self.costs = MoveCosts()
 
     def obstacle(self, start: int, end: int) -> Obstacle | None:
         """Find the page at which isolating would stop, if any."""
@@ -48,7 +60,50 @@ class MachinePages(Pages):
     def move_out(self, kernel: Kernel, start: int, end: int) -> Left:
         """Migrate what an isolated range holds, once."""
         nodes = frozenset(n for n in kernel.online_nodes if kernel.node_present(n))
-        return move_out(self, self.hugetlb, nodes, start, end)
+        kernel_moved = self._move_kernel(kernel, nodes, start, end)
+        left = move_out(self, self.hugetlb, nodes, start, end)
+        stuck = pages_in(self, kernel_heads(self, start, end)) if self.also_movable else 0
+        return replace(left, moved=left.moved + kernel_moved, no_room=left.no_room + stuck)
+
+    def _move_kernel(self, kernel: Kernel, nodes: frozenset[NodeId], start: int, end: int) -> int:
+        """Move kernel chunks, and lead what used them to where they are now."""
+        area = self.area_of(start)
+        total = 0
+        for moved in [] if area is None else move_kernel_pages(self, area, nodes, start, end):
+            count_moved(self.costs, moved)
+            inside = np.arange(1 << moved.order)
+            direct = moved.kinds != KIND_NUMBER[PageKind.VMALLOC]
+            old, new = (
+                (heads[direct][:, None] + inside).ravel() for heads in (moved.old, moved.new)
+            )
+            for unit in self.kernel_map.units(np.concatenate((old, new)), PAGES_PER_PAGEBLOCK):
+                self._split(kernel, unit)
+            self.kernel_map.exchange(old, new)
+            self._follow(kernel, moved)
+            total += len(moved.old) << moved.order
+        return total
+
+    def _split(self, kernel: Kernel, unit: int) -> None:
+        """Map 2 MiB of the direct map by single pages, with page tables for it."""
+        tables = kernel.page_tables.split(unit)
+        self.costs.split_units += bool(tables)
+        for table in tables:
+            node = min(kernel.firmware.cpu_nodes)
+            home = self.build(kernel, table, node)
+            kernel.page_tables.set_home(table, unit if home is None else home)
+
+    def _follow(self, kernel: Kernel, moved: Moved) -> None:
+        """Write down where memory maps and page tables lie that have moved."""
+        if not np.isin(moved.kinds, [KIND_NUMBER[kind] for kind in STRUCTURES]).any():
+            return
+        names = {holding.number: name for name, holding in self.structures.items()}
+        numbers = self.holders.numbers_at(moved.new)
+        mine = np.isin(numbers, list(names))
+        self.count_hosted(kernel, moved.old[mine], moved.order, -1)
+        self.count_hosted(kernel, moved.new[mine], moved.order, 1)
+        for number in np.unique(numbers[mine]).tolist():
+            first = int(self.holders.heads(self.holders.holdings[number])[0])
+            kernel.page_tables.set_home(names[number], first // kernel.pages_per_block)
 
     def move_out_of_movable(self, holding: Holding) -> bool:
         """Move what of a holding lies in ``ZONE_MOVABLE`` to a kernel zone; false without room.

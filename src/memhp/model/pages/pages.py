@@ -26,6 +26,8 @@ class Pages:
         self.claims_apart = claims_apart
         self.holders = Holders(frames)
         self.structures: dict[Structure, Holding] = {}
+        self.also_movable: frozenset[PageKind] = frozenset()
+        """Kinds that only a switch lets move."""
         self.areas: list[Area] = []
         self.fallback_order: dict[NodeId, tuple[NodeId, ...]] = {}
         self.several_nodes = False

@@ -16,6 +16,7 @@ from memhp.model.pages.frames import (
     RESERVED,
     SELF_HOSTED,
 )
+from memhp.model.pages.migrate_kernel import movable_kinds
 from memhp.model.pages.pages import Pages
 from memhp.model.pages.words import MAX_ORDER, MigrateType
 from memhp.model.runs import RangeSet
@@ -39,6 +40,7 @@ def enter(kernel: Kernel, area: Area, start: int, end: int) -> None:
 
 def refresh(kernel: Kernel, pages: Pages) -> None:
     """Take over marks, per-cpu sizes and zonelists, as after every change of what is online."""
+    pages.also_movable = movable_kinds(kernel.settings)
     pages.several_nodes = len(kernel.online_nodes) > 1
     for area in pages.areas:
         zone = kernel.zone(area.node, area.zone)

@@ -19,6 +19,7 @@ from memhp.model.pages.pages import Pages
 from memhp.model.pages.split import put_rest
 from memhp.model.pages.words import PAGEBLOCK_ORDER, PageKind
 
+STRUCTURES: Final = (PageKind.MEMMAP, PageKind.KERNEL_TABLE)
 _MEMMAP_PAGES: Final = 1 << PAGEBLOCK_ORDER
 
 
