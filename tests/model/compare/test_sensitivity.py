@@ -12,6 +12,7 @@ from memhp.model.compare.sensitivity import (
     ratio_interval,
     scaled_latencies,
     time_of,
+    time_per_gib_of,
     variations,
 )
 
@@ -52,9 +53,15 @@ def test_farther_kernel_memory_is_slower_whatever_varies() -> None:
 def test_what_turns_a_ranking_round_is_named() -> None:
     few_blocks = [facts(blocks_out=1, moved_user_pages=1000, shootdowns=0)]
     many_blocks = [movable(blocks_out=4, moved_user_pages=0, shootdowns=0)]
-    ranking = ranking_of({NORMAL: few_blocks, MOVABLE: many_blocks}, COSTS, time_of)
+    ranking = ranking_of({NORMAL: few_blocks, MOVABLE: many_blocks}, COSTS, time_per_gib_of)
     assert ranking.order == (MOVABLE, NORMAL)
     assert ranking.changed_by == ("migrate_page_ns x 0.5", "block_ns x 2")
+
+
+def test_what_never_comes_out_takes_longest() -> None:
+    stays = [movable(out_bytes=0, moved_user_pages=0, shootdowns=0, blocks_out=0)]
+    ranking = ranking_of({MOVABLE: stays, NORMAL: [facts()]}, COSTS, time_per_gib_of)
+    assert (ranking.order, ranking.changed_by) == ((NORMAL, MOVABLE), ())
 
 
 def test_an_hmat_is_varied_as_the_table_is() -> None:

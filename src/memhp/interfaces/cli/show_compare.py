@@ -21,7 +21,7 @@ def compare_lines(result: Comparison, *, tlb_entries: int) -> Iterator[str]:
     yield from _direct_map(result.rows, tlb_entries)
     yield ""
     yield from _ranking("latency", result.by_latency)
-    yield from _ranking("time", result.by_time)
+    yield from _ranking("time for a GiB", result.by_time)
     yield from _anchors(result)
 
 

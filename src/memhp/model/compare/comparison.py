@@ -25,6 +25,7 @@ from memhp.model.compare.sensitivity import (
     ranking_of,
     ratio_interval,
     time_of,
+    time_per_gib_of,
 )
 
 K = TypeVar("K")
@@ -81,7 +82,7 @@ def compare(
     return Comparison(
         rows=tuple(_row(shown[c], base, costs, latencies, tlb_entries) for c in asked),
         by_latency=ranking_of(shown, costs, latency_of, latencies),
-        by_time=ranking_of(shown, costs, time_of, latencies),
+        by_time=ranking_of(shown, costs, time_per_gib_of, latencies),
         anchors=(remote_walks(costs, latencies), without_2mib_range(base)),
         total_bytes=base[0].total_bytes,
         seeds=len(base),
@@ -103,7 +104,7 @@ def _row(
         refusals=_means_by(facts.refusals for facts in runs),
         local={kind: _mean_local(runs, kind) for kind in Access},
         latency=ratio_interval(runs, base, costs, latencies),
-        stuck_free_bytes=_mean(facts.stuck_free_bytes or 0 for facts in runs),
+        stuck_free_bytes=_mean(facts.stuck_free_bytes for facts in runs),
         direct_map=_means_by(mapped),
         reach_bytes=_mean(reach_bytes(entries, tlb_entries) for entries in mapped),
         mean_reach_bytes=_mean(mean_reach_bytes(entries, tlb_entries) for entries in mapped),

@@ -45,7 +45,8 @@ class Facts:
     ``out_bytes`` is what could be taken out of ``total_bytes``; ``refusals``
     counts the blocks that refused, by why. ``direct_map`` counts entries by their
     size in bytes when all is done. ``stuck_free_bytes`` was free when the first
-    kernel allocation failed (``None``: none failed while memory was free).
+    kernel allocation failed. ``shootdowns`` are those for the kernel's pages, a
+    chunk each; ``split_entries`` direct-map entries of 2 MiB that became single pages.
     """
 
     combination: Combination
@@ -56,7 +57,7 @@ class Facts:
     blocks_out: int
     refusals: Mapping[str, int]
     placed: Mapping[Access, Placed]
-    stuck_free_bytes: int | None
+    stuck_free_bytes: int
     direct_map: Mapping[int, int]
     moved_user_pages: int
     moved_kernel_pages: int

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from memhp.core.geometry import NodeId
+from memhp.core.geometry import GIB, NodeId
 from memhp.model.compare.costs import Costs
 from memhp.model.compare.facts import Access, Facts, Placed
 
@@ -16,6 +16,7 @@ class Figures:
     """The figures of one run. ``local`` is ``None`` for a kind of which there is no page."""
 
     out_share: float
+    out_gib: float
     local: Mapping[Access, float | None]
     latency_ns: float
     seconds: float
@@ -25,6 +26,7 @@ def figures_of(facts: Facts, costs: Costs, latencies: Latencies | None = None) -
     """Work one run out. ``latencies`` are those of the machine's HMAT, where it has one."""
     return Figures(
         out_share=facts.out_bytes / facts.total_bytes if facts.total_bytes else 0.0,
+        out_gib=facts.out_bytes / GIB,
         local={kind: local_share(facts.placed.get(kind, {})) for kind in Access},
         latency_ns=mean_latency_ns(facts.placed, costs, latencies),
         seconds=seconds_of(facts, costs),

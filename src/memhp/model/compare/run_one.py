@@ -52,9 +52,9 @@ def run_one(job: Run) -> Facts:
         stuck_free_bytes=bytes_of(stuck),
         direct_map=direct_map(kernel),
         moved_user_pages=out.moved_user,
-        moved_kernel_pages=out.moved_kernel,
-        shootdowns=out.moved_user + out.moved_kernel,
-        split_entries=0,
+        moved_kernel_pages=sum(pages.costs.copied.values()),
+        shootdowns=pages.costs.shootdowns,
+        split_entries=pages.costs.split_units,
         free_2mib_ranges=free_2mib,
     )
 

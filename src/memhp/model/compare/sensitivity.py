@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from math import inf
 from typing import Final
 
 from memhp.model.compare.costs import Costs
@@ -43,8 +44,13 @@ def latency_of(figures: Figures) -> float:
 
 
 def time_of(figures: Figures) -> float:
-    """Rank by the time that it takes: less is better."""
+    """The time that all of it takes, in seconds."""
     return figures.seconds
+
+
+def time_per_gib_of(figures: Figures) -> float:
+    """Rank by the time that a GiB takes that comes out: less is better, none out is worst."""
+    return figures.seconds / figures.out_gib if figures.out_gib else inf
 
 
 def variations(costs: Costs) -> Iterator[tuple[str, Costs]]:
@@ -146,6 +152,6 @@ def _differs(one: Mapping[Combination, float], other: Mapping[Combination, float
 
 
 def _sign(a: float, b: float) -> int:
-    if abs(a - b) <= _SAME * max(abs(a), abs(b)):
+    if a == b or abs(a - b) <= _SAME * max(abs(a), abs(b)):
         return 0
     return 1 if a > b else -1

@@ -5,14 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-import numpy as np
-
 from memhp.core.geometry import PAGES_PER_PAGEBLOCK
 from memhp.core.words import BlockState
 from memhp.model.kernel import Kernel
 from memhp.model.offline import device_offline
-from memhp.model.pages.frames import CLASS, MOVABLE, ORDER, UNMOVABLE
 from memhp.model.pages.machine_pages import MachinePages
+from memhp.model.pages.migrate import movable_heads, pages_in
 from memhp.model.steps import KernelRefusal, run
 
 NO_ROOM: Final = "no room elsewhere"
@@ -21,12 +19,14 @@ PINNED: Final = "pinned pages"
 
 @dataclass(slots=True, kw_only=True)
 class TakenOut:
-    """How many blocks went, what kept the others, and what was moved for it (pages)."""
+    """How many blocks went, what kept the others, and how many user pages moved for it.
+
+    What of the kernel's moved is in ``MachinePages.costs``.
+    """
 
     blocks: int = 0
     refusals: Counter[str] = field(default_factory=Counter)
     moved_user: int = 0
-    moved_kernel: int = 0
 
 
 def wanted_blocks(kernel: Kernel) -> tuple[int, ...]:
@@ -61,9 +61,8 @@ def take_out(kernel: Kernel, pages: MachinePages, blocks: Sequence[int]) -> Take
             after = _held(pages, kernel, number)
         else:
             out.blocks += 1
-            after = (0, 0)
-        out.moved_user += before[0] - after[0]
-        out.moved_kernel += before[1] - after[1]
+            after = 0
+        out.moved_user += before - after
     return out
 
 
@@ -74,14 +73,9 @@ def _reason(refusal: KernelRefusal) -> str:
     return PINNED if "pinned" in refusal.reason else refusal.reason
 
 
-def _held(pages: MachinePages, kernel: Kernel, number: int) -> tuple[int, int]:
-    """How many pages of a block users hold, and how many the kernel."""
+def _held(pages: MachinePages, kernel: Kernel, number: int) -> int:
+    """How many pages of a block users hold."""
     start, end = kernel.block_pfns(number)
     if pages.frames.zone[start // PAGES_PER_PAGEBLOCK] == 0:
-        return 0, 0
-    codes = pages.frames.state[start:end]
-    found = []
-    for kind in (MOVABLE, UNMOVABLE):
-        orders = codes[codes & CLASS == kind] & ORDER
-        found.append(int(np.left_shift(1, orders, dtype=np.int64).sum()))
-    return found[0], found[1]
+        return 0
+    return pages_in(pages, movable_heads(pages, start, end))
