@@ -36,8 +36,9 @@ def test_what_is_no_policy_is_refused(text: str) -> None:
 
 
 def test_a_policy_replaces_what_rivals_it_and_keeps_the_rest() -> None:
-    line = "quiet movable_node memhp_default_state=offline mem=8G memory_hotplug.x=1"
-    assert parse_policy("kernelcore=50%").command_line(line) == "quiet mem=8G kernelcore=50%"
+    line = "quiet movable_node memhp_default_state=offline mem=8G memory_hotplug.x=1 -- init"
+    changed = parse_policy("kernelcore=50%").command_line(line)
+    assert changed == "kernelcore=50% quiet mem=8G -- init"
 
 
 def test_pinned_shares_are_swept_where_kernel_memory_moves() -> None:

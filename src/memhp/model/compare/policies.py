@@ -40,9 +40,12 @@ class Policy:
     migrate_kernel: bool
 
     def command_line(self, text: str) -> str:
-        """A machine's command line with this policy's words instead of those that rival them."""
+        """A machine's command line with this policy's words instead of those that rival them.
+
+        They come first: what stands behind ``--`` is not for the kernel.
+        """
         kept = [word for word in text.split() if not word.startswith(_OURS)]
-        return " ".join([*kept, *self.words])
+        return " ".join([*self.words, *kept])
 
 
 def parse_policy(text: str) -> Policy:

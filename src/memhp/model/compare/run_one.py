@@ -63,7 +63,7 @@ def boot_under(inputs: BootInputs, combination: Combination) -> Kernel:
     """Boot a machine under a combination's policy and settings."""
     policy = parse_policy(combination.policy)
     in_block = combination.memmap == "block"
-    words = [policy.command_line(inputs.line.text), _IN_THE_BLOCK if in_block else ""]
+    words = [_IN_THE_BLOCK if in_block else "", policy.command_line(inputs.line.text)]
     proposals = replace(
         inputs.proposals,
         memmap_on_node=combination.memmap == "node",
