@@ -2,8 +2,7 @@
 
 Source: ``memory_failure()``, ``soft_offline_page()``.
 
-Model: what a page holds is not known down here, so a page of an online block
-counts as free or movable unless the kernel's own pages fill its block.
+Model: on a machine of which no page was ever touched, every page counts as free.
 """
 
 import errno
@@ -14,6 +13,8 @@ from memhp.model.kernel import Kernel
 from memhp.model.steps import EHWPOISON, KernelRefusal
 from memhp.model.tree.entries import word
 
+_IGNORED = frozenset({"huge page", "reserved kernel page"})
+
 
 def hard_offline_page(kernel: Kernel, written: str) -> None:
     """Poison the page at a physical address (``memory_failure()``)."""
@@ -22,7 +23,11 @@ def hard_offline_page(kernel: Kernel, written: str) -> None:
         raise KernelRefusal(errno.ENXIO, f"page frame {pfn:#x} is not online")
     if pfn in kernel.poisoned:
         raise KernelRefusal(EHWPOISON, f"page frame {pfn:#x} is poisoned already")
-    _poison(kernel, pfn)
+    found = "free buddy page" if kernel.pages is None else kernel.pages.poison(pfn)
+    kept = found in _IGNORED
+    _poison(kernel, pfn, f"recovery action for {found}: {'Ignored' if kept else 'Recovered'}")
+    if kept:
+        raise KernelRefusal(errno.EBUSY, f"page frame {pfn:#x} is a {found}, and stays in use")
 
 
 def soft_offline_page(kernel: Kernel, written: str) -> None:
@@ -34,13 +39,15 @@ def soft_offline_page(kernel: Kernel, written: str) -> None:
     if block.state is BlockState.OFFLINE:
         raise KernelRefusal(errno.EIO, f"page frame {pfn:#x} is not online")
     if pfn not in kernel.poisoned:
-        _poison(kernel, pfn)
+        if kernel.pages is not None:
+            kernel.pages.soft_poison(pfn)
+        _poison(kernel, pfn, "recovery action for free buddy page: Recovered")
 
 
-def _poison(kernel: Kernel, pfn: int) -> None:
+def _poison(kernel: Kernel, pfn: int, words: str) -> None:
     kernel.poisoned.add(pfn)
     kernel.poison_counter += 1
-    kernel.printk(f"Memory failure: {pfn:#x}: recovery action for free buddy page: Recovered")
+    kernel.printk(f"Memory failure: {pfn:#x}: {words}")
 
 
 def _is_online(kernel: Kernel, pfn: int) -> bool:

@@ -1,6 +1,6 @@
 """The modelled kernel's whole state, and what is asked of it everywhere."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -64,10 +64,10 @@ class PageLevel(Protocol):
     and zones are all that is known. Ranges are frames, half-open.
     """
 
-    def obstacle(self, start: int, end: int) -> Obstacle | None:
+    def obstacle(self, start: int, end: int, poisoned: Collection[int] = ()) -> Obstacle | None:
         """Find the page at which ``start_isolate_page_range()`` would stop, if any."""
 
-    def isolate(self, start: int, end: int) -> Obstacle | None:
+    def isolate(self, start: int, end: int, poisoned: Collection[int] = ()) -> Obstacle | None:
         """Isolate a range, or say what stands in the way, with the traces that leaves."""
 
     def move_out(self, kernel: "Kernel", start: int, end: int) -> Left:
@@ -90,6 +90,12 @@ class PageLevel(Protocol):
 
     def release(self, start: int, end: int) -> tuple[NodeId, ZoneType]:
         """Give the allocator frames that were reserved; gives their zone."""
+
+    def poison(self, pfn: int) -> str:
+        """Take a page out of use, whatever it holds; gives what the kernel says of it."""
+
+    def soft_poison(self, pfn: int) -> None:
+        """Take a page out of use after moving its content; raises ``KernelRefusal``."""
 
     def numbers(self, node: NodeId, zone: ZoneType) -> PageNumbers:
         """What the counters of a zone say."""

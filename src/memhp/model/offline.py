@@ -61,7 +61,7 @@ def what_cannot_move(
         return "memory map and page tables of memory that is online"
     if kernel.pages is not None:
         look = kernel.pages.isolate if isolate else kernel.pages.obstacle
-        found = look(*kernel.block_pfns(number))
+        found = look(*kernel.block_pfns(number), kernel.poisoned_in(number))
         if found is not None and isolate:
             kernel.printk(f"page dumped because: unmovable page, pfn {found.pfn:#x}")
         return None if found is None else str(found)

@@ -24,6 +24,7 @@ from memhp.model.steps import KernelRefusal
 from memhp.model.store_database import create_database, judged, open_database
 from memhp.model.store_holder import drop_holder, note_holder
 from memhp.model.store_log import LogRow, read_rows, write_row
+from memhp.model.store_pages import read_pages, save_pages
 from memhp.model.store_place import built_beside
 
 _BOOTED = "boot"
@@ -125,7 +126,7 @@ class StateFile:
     def load(self, part: str = "") -> Kernel:
         """Read the machine, or a guest of it, to look at; raises ``NoSuchObject``."""
         with judged(self._path):
-            return decode_kernel(self._read(part))
+            return self._decode(part, self._read(part))
 
     @contextmanager
     def change(self, what: str, part: str = "") -> Iterator[Kernel]:
@@ -139,7 +140,7 @@ class StateFile:
         with self._exclusively(what):
             with judged(self._path):
                 before = self._read(part)
-                kernel = decode_kernel(before)
+                kernel = self._decode(part, before)
             refusal: KernelRefusal | None = None
             try:
                 yield kernel
@@ -213,8 +214,14 @@ class StateFile:
                 raise CodecError(f"the part '{name}' is not what was written")
         return {name: value for name, value, _ in rows}
 
+    def _decode(self, part: str, state: Mapping[str, str]) -> Kernel:
+        kernel = decode_kernel(state)
+        read_pages(self._connection, part, kernel)
+        return kernel
+
     def _save(self, kernel: Kernel, part: str, asked: str, before: Mapping[str, str]) -> None:
         _save_state(self._connection, part, encode_kernel(kernel), before)
+        save_pages(self._connection, part, kernel)
         write_row(
             self._connection,
             kernel,
@@ -245,6 +252,7 @@ def _fill(path: Path, description: Description, source: tuple[str, str], clock: 
             kernel = start(machine)
             connection.execute("INSERT INTO machine VALUES (?, ?, 1)", (part, str(uuid.uuid4())))
             _save_state(connection, part, encode_kernel(kernel), {})
+            save_pages(connection, part, kernel)
             write_row(connection, kernel, time=clock(), part=part, asked=_BOOTED, outcome=_DONE)
         connection.execute("COMMIT")
     finally:

@@ -18,7 +18,7 @@ from memhp.core.errors import MachineLocked, NoSuchMachine, StateFileError
 from memhp.model.codec import CodecError
 from memhp.model.store_holder import tell_holder
 
-VERSION: Final = 1
+VERSION: Final = 2
 _APPLICATION_ID: Final = int.from_bytes(b"mhpm", "big")
 _SCHEMA: Final = """
 CREATE TABLE description (file TEXT NOT NULL, text TEXT NOT NULL, crc INTEGER NOT NULL);
@@ -28,6 +28,11 @@ CREATE TABLE machine (
 ) WITHOUT ROWID;
 CREATE TABLE state (
     part TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, crc INTEGER NOT NULL,
+    PRIMARY KEY (part, name)
+) WITHOUT ROWID;
+-- what touched pages hold: see memhp.model.pages.save
+CREATE TABLE pages (
+    part TEXT NOT NULL, name TEXT NOT NULL, value BLOB NOT NULL, crc INTEGER NOT NULL,
     PRIMARY KEY (part, name)
 ) WITHOUT ROWID;
 CREATE TABLE log (

@@ -19,8 +19,11 @@ from memhp.model.pages.frames import Pfns
 from memhp.model.pages.gfp import Gfp, highest_zone, migratetype_of
 from memhp.model.pages.per_cpu import Mixing, take_cached
 from memhp.model.pages.take import take, write_used
+from memhp.model.pages.words import MigrateType
 
 _NO_MARK: Final = -(1 << 60)
+_FREELY: Final = (Mixing.FREELY,)
+_CAREFUL: Final = (Mixing.NEVER, Mixing.AT_LAST)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,24 +42,50 @@ class Request:
     nodes: frozenset[NodeId] | None = None
 
 
-def allocate(zonelist: list[Area], request: Request, *, several_nodes: bool) -> Pfns:
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What follows from a request's mask and node: which zones it tries, and how.
+
+    ``careful``: types are not mixed in the first zones as long as that can be
+    avoided; ``zone_class`` is the place of the best zone that it could use.
+    """
+
+    areas: tuple[Area, ...]
+    zone_class: int
+    migratetype: MigrateType
+    careful: bool
+    several_nodes: bool
+    no_marks: bool
+    deep: bool
+
+
+def route_of(zonelist: list[Area], request: Request, *, several_nodes: bool) -> Route:
+    """Find the route of a request; ``zonelist`` holds the populated zones for its node."""
+    areas = tuple(area for area in zonelist if _may_use(area, request))
+    return Route(
+        areas=areas,
+        zone_class=highest_zone(request.gfp).order,
+        migratetype=migratetype_of(request.gfp),
+        careful=_avoids_mixing(areas, several_nodes=several_nodes),
+        several_nodes=several_nodes,
+        no_marks=bool(request.gfp & Gfp.MEMALLOC),
+        deep=bool(request.gfp & Gfp.HIGH),
+    )
+
+
+def allocate(route: Route, request: Request) -> Pfns:
     """Take chunks for a request, as many requests in a row would get them; may find fewer.
 
-    ``zonelist`` holds the populated zones that the request may use, in order.
     Their frames still say free; the caller writes what they become.
     """
-    parts: list[Pfns] = []
-    wanted = request.count
-    for minimum in (False, True):
-        got = _pass(zonelist, request, wanted, minimum=minimum, several_nodes=several_nodes)
-        wanted -= len(got)
-        parts.append(got)
-        if wanted == 0:
-            break
-    return np.concatenate(parts) if len(parts) > 1 else parts[0]
+    got = _pass(route, request, request.count, minimum=False)
+    if len(got) == request.count:
+        return got
+    more = _pass(route, request, request.count - len(got), minimum=True)
+    return np.concatenate((got, more)) if len(got) else more
 
 
-def may_use(area: Area, request: Request) -> bool:
+def _may_use(area: Area, request: Request) -> bool:
     """Whether a request may take from a zone at all."""
     if area.zone.order > highest_zone(request.gfp).order:
         return False
@@ -65,68 +94,60 @@ def may_use(area: Area, request: Request) -> bool:
     return request.nodes is None or area.node in request.nodes
 
 
-def _pass(
-    zonelist: list[Area], request: Request, wanted: int, *, minimum: bool, several_nodes: bool
-) -> Pfns:
-    """One walk over the zones; where mixing types was avoided, one more in which it is not."""
-    parts: list[Pfns] = []
-    careful = _avoids_mixing(zonelist, several_nodes=several_nodes)
-    for mixing in (Mixing.NEVER, Mixing.AT_LAST) if careful else (Mixing.FREELY,):
-        for area in zonelist:
-            elsewhere = several_nodes and area.node != zonelist[0].node
-            if mixing is Mixing.NEVER and elsewhere:
-                # Rather mix types than go to another node.
-                break
-            limit = _limit(area, request, minimum=minimum)
-            part = _from_area(area, request, wanted, limit, mixing)
-            wanted -= len(part)
-            parts.append(part)
-            if wanted == 0:
-                break
-            write_used(area, part, request.order, migratetype_of(request.gfp))
-        if wanted == 0:
-            break
-    filled = [part for part in parts if len(part)]
-    if len(filled) == 1:
-        return filled[0]
-    return np.concatenate(filled) if filled else NONE
-
-
-def _avoids_mixing(zonelist: list[Area], *, several_nodes: bool) -> bool:
+def _avoids_mixing(areas: tuple[Area, ...], *, several_nodes: bool) -> bool:
     """``ALLOC_NOFRAGMENT``: in Normal, where there is a DMA32 to turn to first."""
-    if not zonelist or zonelist[0].zone is not ZoneType.NORMAL:
+    if not areas or areas[0].zone is not ZoneType.NORMAL:
         return False
-    first = zonelist[0].node
+    first = areas[0].node
     return not several_nodes or any(
-        area.zone is ZoneType.DMA32 and area.node == first for area in zonelist
+        area.zone is ZoneType.DMA32 and area.node == first for area in areas
     )
 
 
-def _from_area(area: Area, request: Request, wanted: int, limit: int, mixing: Mixing) -> Pfns:
-    order = request.order
-    migratetype = migratetype_of(request.gfp)
+def _pass(route: Route, request: Request, wanted: int, *, minimum: bool) -> Pfns:
+    """One walk over the zones; where mixing types was avoided, one more in which it is not."""
+    parts: list[Pfns] = []
+    for mixing in _CAREFUL if route.careful else _FREELY:
+        for area in route.areas:
+            if mixing is Mixing.NEVER and route.several_nodes and area.node != route.areas[0].node:
+                # Rather mix types than go to another node.
+                break
+            part = _from_area(area, route, request, (wanted, minimum), mixing)
+            if len(part) == wanted and not parts:
+                return part
+            wanted -= len(part)
+            parts.append(part)
+            if wanted == 0:
+                return np.concatenate(parts)
+            write_used(area, part, request.order, route.migratetype)
+    return np.concatenate(parts) if parts else NONE
+
+
+def _from_area(
+    area: Area, route: Route, request: Request, wanted: tuple[int, bool], mixing: Mixing
+) -> Pfns:
+    """Take up to so many chunks from a zone, down to the low or to the minimum mark."""
+    limit = _limit(area, route, request.order, minimum=wanted[1])
+    order, migratetype = request.order, route.migratetype
     if per_cpu_order(order):
-        return take_cached(
-            area, request.cpu, order, migratetype, wanted, limit=limit, mixing=mixing
-        )
+        cpu = request.cpu
+        return take_cached(area, cpu, order, migratetype, wanted[0], limit=limit, mixing=mixing)
     if area.free <= limit:
         return NONE
-    allowed = -((limit - area.free) // (1 << order))
-    nofragment = mixing is Mixing.NEVER
-    return take(area, order, migratetype, min(wanted, allowed), nofragment=nofragment)
+    allowed = min(wanted[0], -((limit - area.free) // (1 << order)))
+    return take(area, order, migratetype, allowed, nofragment=mixing is Mixing.NEVER)
 
 
-def _limit(area: Area, request: Request, *, minimum: bool) -> int:
+def _limit(area: Area, route: Route, order: int, *, minimum: bool) -> int:
     """``free`` has to be above this for a chunk to be taken.
 
     Model: what ``GFP_ATOMIC`` may take beyond half of the minimum is left out.
     """
-    if request.gfp & Gfp.MEMALLOC:
+    if route.no_marks:
         return _NO_MARK
     mark = area.marks.low
     if minimum:
         mark = area.marks.minimum
-        if request.gfp & Gfp.HIGH:
+        if route.deep:
             mark -= mark // 2
-    reserve = area.marks.reserve[highest_zone(request.gfp).order]
-    return mark + reserve + (1 << request.order) - 1
+    return mark + area.marks.reserve[route.zone_class] + (1 << order) - 1

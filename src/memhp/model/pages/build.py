@@ -32,7 +32,7 @@ def pages_to_look_at(kernel: Kernel) -> MachinePages:
 
 def build_pages(kernel: Kernel) -> MachinePages:
     """Make the pages of a machine from its blocks, zones and counts."""
-    pages = MachinePages(Frames(_reach(kernel)), claims_apart=kernel.profile.fallback_claims_first)
+    pages = empty_pages(kernel)
     for zone in sorted(kernel.populated_zones(), key=lambda z: (z.node, z.zone.order)):
         area = pages.area(zone.node, zone.zone)
         for run in present_ranges(kernel, zone):
@@ -41,6 +41,11 @@ def build_pages(kernel: Kernel) -> MachinePages:
     for structure, block in _structures(kernel):
         build_structure_in(pages, structure, *kernel.block_pfns(block))
     return pages
+
+
+def empty_pages(kernel: Kernel) -> MachinePages:
+    """Pages for all the frames that a machine can have, and nothing in them."""
+    return MachinePages(Frames(_reach(kernel)), claims_apart=kernel.profile.fallback_claims_first)
 
 
 def _structures(kernel: Kernel) -> Iterator[tuple[Structure, int]]:

@@ -35,6 +35,17 @@ class FreeList:
     def __len__(self) -> int:
         return self.count
 
+    def raw(self) -> Pfns:
+        """Every entry as it is kept, from the tail of the list to its head."""
+        kept = self._buf[self._low - self._base : self._high - self._base]
+        entries: Pfns = kept[kept != _GONE]
+        return entries
+
+    def fill(self, raw: Pfns) -> None:
+        """Begin anew with entries as ``raw()`` gave them."""
+        self._set_entries(raw)
+        self.count = len(raw)
+
     def entries(self) -> Pfns:
         """Every chunk head, from the head of the list to its tail."""
         live = self._buf[self._low - self._base : self._high - self._base][::-1]
@@ -158,6 +169,12 @@ class LargestList(FreeList):
     """
 
     __slots__ = ()
+
+    def fill(self, raw: Pfns) -> None:
+        sections = -2 - raw[raw < _GONE]
+        self.frames.pristine[sections] = 1
+        super().fill(raw)
+        self.count += len(sections) * (CHUNKS_PER_SECTION - 1)
 
     def entries(self) -> Pfns:
         raw = super().entries()

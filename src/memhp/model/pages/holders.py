@@ -70,12 +70,11 @@ class Holders:
     """All holdings of a machine."""
 
     __slots__ = (
-        "_free_regions",
         "_maps",
-        "_next_number",
         "counts",
         "dead_slots",
         "frames",
+        "free_regions",
         "holder_of_unit",
         "holdings",
         "idle_of",
@@ -83,6 +82,7 @@ class Holders:
         "live_of",
         "mapcount_of",
         "mlocked_of",
+        "next_number",
         "next_slot",
         "pinned_of",
         "table",
@@ -93,8 +93,8 @@ class Holders:
         self.holdings: dict[int, Holding] = {}
         self.next_slot = 0
         self.dead_slots = 0
-        self._next_number = 1
-        self._free_regions: dict[int, list[int]] = {}
+        self.next_number = 1
+        self.free_regions: dict[int, list[int]] = {}
         slots = min(_MOST_SLOTS, 2 * frames.nr_frames + _WASTE)
         self.counts: npt.NDArray[np.int64] = np.zeros((_MOST_ZONES, len(KINDS)), np.int64)
         """Pages by the number of their zone and the kind of their holder."""
@@ -125,14 +125,14 @@ class Holders:
         """Write down that an owner holds these chunks, which were just taken."""
         first = self._slots(len(heads))
         holding = Holding(
-            number=self._next_number,
+            number=self.next_number,
             kind=kind,
             owner=owner,
             order=order,
             first=first,
             count=len(heads),
         )
-        self._next_number += 1
+        self.next_number += 1
         self.holdings[holding.number] = holding
         self.kind_of[holding.number] = KIND_NUMBER[kind]
         self.live_of[holding.number] = len(heads)
@@ -145,6 +145,33 @@ class Holders:
         self._write(heads, order, movable=kind.movable)
         self._count(heads, KIND_NUMBER[kind], 1 << order)
         return holding
+
+    def take_over(self, holding: Holding) -> None:
+        """Take a holding as it was saved; ``place()`` tells its frames."""
+        self.holdings[holding.number] = holding
+        self.kind_of[holding.number] = KIND_NUMBER[holding.kind]
+        self.table[holding.first : holding.first + holding.count] = NO_FRAME
+        unit, units = holding.first // SLOTS_PER_UNIT, -(-holding.count // SLOTS_PER_UNIT)
+        self.holder_of_unit[unit : unit + units] = holding.number
+
+    def place(self, heads: Pfns, slots: npt.NDArray[np.uint32]) -> None:
+        """Say in which slots of the table the chunks are that begin at these frames."""
+        if len(heads) != len(slots):
+            raise ValueError("there are not as many slots as chunks")
+        self.table[slots] = heads
+        self.frames.link[heads] = slots
+        numbers = self.holder_of_unit[slots // SLOTS_PER_UNIT]
+        kinds = self.kind_of[numbers]
+        orders = self.frames.state[heads] & ORDER
+        for order in np.unique(orders).tolist():
+            mine = orders == order
+            self._count(heads[mine], kinds[mine], 1 << order)
+
+    def recount(self) -> None:
+        """Count what is left of each holding, once all are placed."""
+        for holding in self.holdings.values():
+            part = self.table[holding.first : holding.first + holding.count]
+            self.live_of[holding.number] = np.count_nonzero(part != NO_FRAME)
 
     def live(self, holding: Holding) -> int:
         """How many chunks of a holding are left."""
@@ -196,11 +223,13 @@ class Holders:
         """Forget that anybody holds these chunks; a holding without any is gone."""
         slots = self.frames.link[heads]
         self.table[slots] = NO_FRAME
-        kinds = self.kind_of[self.holder_of_unit[slots // SLOTS_PER_UNIT]]
+        numbers = self.holder_of_unit[slots // SLOTS_PER_UNIT]
+        kinds = self.kind_of[numbers]
         self._count(heads, kinds, -(1 << int(self.frames.state[heads[0]] & ORDER)))
-        numbers, counts = np.unique(
-            self.holder_of_unit[slots // SLOTS_PER_UNIT], return_counts=True
-        )
+        if (numbers == numbers[0]).all():
+            numbers, counts = numbers[:1], np.array([len(heads)])
+        else:
+            numbers, counts = np.unique(numbers, return_counts=True)
         left = self.live_of[numbers] - counts
         self.live_of[numbers] = left
         for number in numbers[left == 0].tolist():
@@ -293,7 +322,7 @@ class Holders:
                 holding.first = place
             place += units * SLOTS_PER_UNIT
         self.next_slot, self.dead_slots = place, 0
-        self._free_regions.clear()
+        self.free_regions.clear()
 
     def _count(self, heads: Pfns, kinds: npt.NDArray[np.uint8] | int, nr_pages: int) -> None:
         """Count pages by zone and kind; so many for each chunk."""
@@ -304,7 +333,7 @@ class Holders:
     def _slots(self, count: int) -> int:
         """Find room in the table: where a holding of this size was, or at the end."""
         units = -(-count // SLOTS_PER_UNIT)
-        same = self._free_regions.get(units)
+        same = self.free_regions.get(units)
         if same:
             self.dead_slots -= units * SLOTS_PER_UNIT
             return same.pop()
@@ -317,7 +346,7 @@ class Holders:
 
     def _drop(self, holding: Holding) -> None:
         units = -(-holding.count // SLOTS_PER_UNIT)
-        self._free_regions.setdefault(units, []).append(holding.first)
+        self.free_regions.setdefault(units, []).append(holding.first)
         self.dead_slots += units * SLOTS_PER_UNIT
         self.pinned_of[holding.number] = 0
 

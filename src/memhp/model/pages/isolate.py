@@ -5,6 +5,8 @@ Source: ``start_isolate_page_range()``, ``set_migratetype_isolate()``,
 ``__offline_isolated_pages()``.
 """
 
+from collections.abc import Collection
+
 import numpy as np
 import numpy.typing as npt
 
@@ -35,16 +37,21 @@ from memhp.model.pages.split import pieces
 from memhp.model.pages.words import KIND_NUMBER, MAX_ORDER, PAGEBLOCK_ORDER, MigrateType
 
 
-def find_obstacle(pages: Pages, start: int, end: int) -> tuple[int, int] | None:
+def find_obstacle(
+    pages: Pages, start: int, end: int, poisoned: Collection[int] = ()
+) -> tuple[int, int] | None:
     """Find the first frame at which isolating a range stops, and the pageblocks done before.
 
     Pageblocks are looked at as the kernel does: the first, the last, then the
-    ones in between. In ``ZONE_MOVABLE`` only reserved pages count.
+    ones in between. In ``ZONE_MOVABLE`` only reserved pages count, and a
+    poisoned page counts nowhere but where it is reserved.
     """
     area = pages.area_of(start)
     if area is None:
         return None
     bad = _unmovable(pages, area, start, end)
+    for pfn in poisoned:
+        bad[pfn - start] &= pages.frames.state_view[pfn] == RESERVED
     (places,) = np.nonzero(bad.reshape(-1, PAGES_PER_PAGEBLOCK).any(axis=1))
     if not len(places):
         return None
@@ -77,7 +84,9 @@ def head_of(pages: Pages, pfn: int) -> int:
     return pfn
 
 
-def isolate_range(pages: Pages, start: int, end: int) -> Obstacle | None:
+def isolate_range(
+    pages: Pages, start: int, end: int, poisoned: Collection[int] = ()
+) -> Obstacle | None:
     """Isolate a range; where a page stands in the way, undo it and say which.
 
     The pageblocks that were isolated before the one that refused are movable
@@ -86,7 +95,7 @@ def isolate_range(pages: Pages, start: int, end: int) -> Obstacle | None:
     area = pages.area_of(start)
     if area is None:
         return None
-    found = find_obstacle(pages, start, end)
+    found = find_obstacle(pages, start, end, poisoned)
     if found is None:
         _isolate(pages, area, start, end)
         return None

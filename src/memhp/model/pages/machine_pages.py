@@ -1,5 +1,6 @@
 """The pages of a machine as blocks, zones and hotplug see them: ``PageLevel``."""
 
+from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from memhp.model.page_level import Left, Obstacle
 from memhp.model.page_numbers import PageNumbers
 from memhp.model.page_tables import Structure
 from memhp.model.pages.allocate import Request
-from memhp.model.pages.frames import Frames, Pfns
+from memhp.model.pages.frames import CLASS, MOVABLE, UNMOVABLE, Frames, Pfns
 from memhp.model.pages.gfp import Gfp
 from memhp.model.pages.give import give
 from memhp.model.pages.holders import Holding
@@ -33,6 +34,7 @@ from memhp.model.pages.migrate_kernel import (
     move_kernel_pages,
 )
 from memhp.model.pages.pages import Pages
+from memhp.model.pages.poison import poison, soft_poison
 from memhp.model.pages.populate import enter, refresh
 from memhp.model.pages.structures import STRUCTURES, build_structure
 from memhp.model.pages.words import KIND_NUMBER, KINDS, PageKind
@@ -47,15 +49,15 @@ class MachinePages(Pages):
         self.kernel_map = KernelMap()
         self.costs = MoveCosts()
 
-    def obstacle(self, start: int, end: int) -> Obstacle | None:
+    def obstacle(self, start: int, end: int, poisoned: Collection[int] = ()) -> Obstacle | None:
         """Find the page at which isolating would stop, if any."""
-        found = find_obstacle(self, start, end)
+        found = find_obstacle(self, start, end, poisoned)
         return None if found is None else describe(self, found[0])
 
-    def isolate(self, start: int, end: int) -> Obstacle | None:
+    def isolate(self, start: int, end: int, poisoned: Collection[int] = ()) -> Obstacle | None:
         """Isolate a range, per-cpu lists drained first, or say what stands in the way."""
         self.drain()
-        return isolate_range(self, start, end)
+        return isolate_range(self, start, end, poisoned)
 
     def move_out(self, kernel: Kernel, start: int, end: int) -> Left:
         """Migrate what an isolated range holds, once."""
@@ -131,7 +133,10 @@ class MachinePages(Pages):
         unisolate(self, start, end)
 
     def leave(self, start: int, end: int) -> None:
-        """Take an isolated range without content from its zone."""
+        """Take an isolated range from its zone; what still lies in it was poisoned, and is lost."""
+        (places,) = np.nonzero(np.isin(self.frames.state[start:end] & CLASS, (MOVABLE, UNMOVABLE)))
+        if len(places):
+            self.holders.let_go(places + start)
         remove_range(self, start, end)
 
     def enter(self, kernel: Kernel, node: NodeId, zone: ZoneType, start: int, end: int) -> None:
@@ -176,6 +181,14 @@ class MachinePages(Pages):
         for number in self.frames.zone[heads // PAGES_PER_PAGEBLOCK].tolist():
             area = self.areas[number - 1]
             kernel.zone(area.node, area.zone).kernel_pages += sign << order
+
+    def poison(self, pfn: int) -> str:
+        """Take a page out of use, whatever it holds; gives what the kernel says of it."""
+        return poison(self, pfn).value
+
+    def soft_poison(self, pfn: int) -> None:
+        """Take a page out of use after moving its content; raises ``KernelRefusal``."""
+        soft_poison(self, pfn)
 
     def numbers(self, node: NodeId, zone: ZoneType) -> PageNumbers:
         """What the counters of a zone say."""

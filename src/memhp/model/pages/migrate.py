@@ -108,7 +108,7 @@ def _split(pages: Pages, head: int) -> Pfns:
 def _move(pages: Pages, area: Area, heads: Pfns, order: int, nodes: frozenset[NodeId]) -> int:
     """Move chunks of one order as far as there is room; gives how many went."""
     request = Request(
-        gfp=_mask(area, order),
+        gfp=mask_for(area, order),
         order=order,
         count=len(heads),
         node=area.node,
@@ -122,7 +122,7 @@ def _move(pages: Pages, area: Area, heads: Pfns, order: int, nodes: frozenset[No
     return len(old)
 
 
-def _mask(area: Area, order: int) -> Gfp:
+def mask_for(area: Area, order: int) -> Gfp:
     """Base pages from a kernel zone are not let into ``ZONE_MOVABLE``; larger ones are."""
     if area.zone is ZoneType.MOVABLE or order:
         return GFP_HIGHUSER_MOVABLE

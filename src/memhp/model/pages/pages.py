@@ -5,7 +5,7 @@ import numpy as np
 from memhp.core.geometry import NodeId
 from memhp.core.words import ZoneType
 from memhp.model.page_tables import Structure
-from memhp.model.pages.allocate import Request, allocate, may_use
+from memhp.model.pages.allocate import Request, Route, allocate, route_of
 from memhp.model.pages.area import Area, per_cpu_order
 from memhp.model.pages.frames import CLASS, MOVABLE, ORDER, UNMOVABLE, Frames, Pfns
 from memhp.model.pages.give import give
@@ -33,6 +33,7 @@ class Pages:
         self.several_nodes = False
         self._by_key: dict[tuple[NodeId, ZoneType], Area] = {}
         self._zonelists: dict[NodeId, list[Area]] = {}
+        self._routes: dict[tuple[NodeId, int, frozenset[NodeId] | None], Route] = {}
 
     def area(self, node: NodeId, zone: ZoneType) -> Area:
         """The part of a zone, made where it is new."""
@@ -43,7 +44,7 @@ class Pages:
             )
             self.areas.append(found)
             self._by_key[node, zone] = found
-            self._zonelists.clear()
+            self.rebuild_zonelists()
         return found
 
     def area_of(self, pfn: int) -> Area | None:
@@ -65,8 +66,13 @@ class Pages:
 
     def take(self, request: Request) -> Pfns:
         """Take chunks without saying who holds them: the caller does, before anything else."""
-        usable = [area for area in self.zonelist(request.node) if may_use(area, request)]
-        return allocate(usable, request, several_nodes=self.several_nodes)
+        key = (request.node, request.gfp.value, request.nodes)
+        route = self._routes.get(key)
+        if route is None:
+            zonelist = self.zonelist(request.node)
+            route = route_of(zonelist, request, several_nodes=self.several_nodes)
+            self._routes[key] = route
+        return allocate(route, request)
 
     def free(self, holding: Holding, cpu: int = 0) -> None:
         """Free all that is left of a holding."""
@@ -129,3 +135,4 @@ class Pages:
     def rebuild_zonelists(self) -> None:
         """Look at nodes and zones anew (``build_all_zonelists()``)."""
         self._zonelists.clear()
+        self._routes.clear()

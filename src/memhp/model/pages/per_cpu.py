@@ -82,6 +82,11 @@ def give_cached(area: Area, cpu: int, heads: Pfns, order: int) -> None:
     pcp = area.per_cpu(cpu)
     types = area.frames.migratetype[heads // PAGES_PER_PAGEBLOCK]
     _write(area, heads, order)
+    if pcp.count + (len(heads) << order) < area.high and (types == types[0]).all():
+        key = (order, int(types[0]))
+        pcp.lists[key] = np.concatenate((heads[::-1], pcp.lists.get(key, NONE)))
+        pcp.count += len(heads) << order
+        return
     queues = _Queues(pcp, heads, order, types)
     parts = _drains(area, pcp, queues)
     queues.put_back(pcp)
