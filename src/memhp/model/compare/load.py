@@ -25,10 +25,10 @@ from memhp.model.pages.words import PageKind
 
 _AT_ONCE: Final = 32
 """Requests that are mingled."""
-_PIECES: Final = 4000
+_PIECES: Final = 2000
 """About as many pieces fill memory, unless that makes them too small."""
 _LEAST_PIECE: Final = 512
-_KERNEL_FINER: Final = 16
+_KERNEL_FINER: Final = 8
 _PAGES_A_TABLE: Final = 512
 
 
