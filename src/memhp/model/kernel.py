@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from memhp.core.census import PageKind
 from memhp.core.command_line import CommandLine
 from memhp.core.geometry import NodeId, bytes_of, pages_of
 from memhp.core.ranges import PhysRange
@@ -90,6 +91,15 @@ class PageLevel(Protocol):
 
     def release(self, start: int, end: int) -> tuple[NodeId, ZoneType]:
         """Give the allocator frames that were reserved; gives their zone."""
+
+    def plug(self, start: int, end: int) -> None:
+        """Hand frames that the host has plugged to the allocator."""
+
+    def unplug(self, kernel: "Kernel", start: int, end: int) -> bool:
+        """Take all frames of a range for the host; false where that fails."""
+
+    def census(self, start: int, end: int) -> dict[PageKind, int]:
+        """Count the pages of a range by what they are to someone who wants it."""
 
     def poison(self, pfn: int) -> str:
         """Take a page out of use, whatever it holds; gives what the kernel says of it."""

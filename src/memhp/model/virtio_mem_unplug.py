@@ -69,7 +69,11 @@ def _rank(kernel: Kernel, device: VirtioMemDevice, number: int) -> int | None:
 def _free_parts(kernel: Kernel, device: VirtioMemDevice, number: int, most: int) -> int:
     """Free up to so many plugged sub-blocks of a block, the highest first."""
     block = kernel.blocks.get(number)
-    if block is None or what_cannot_move(kernel, number, block) is not None:
+    if block is None:
+        return 0
+    if kernel.pages is not None and block.state is BlockState.ONLINE:
+        return _free_parts_of_pages(kernel, device, number, most)
+    if what_cannot_move(kernel, number, block) is not None:
         return 0
     bits, count = device.plugged[number], 0
     while bits and count < most:
@@ -77,6 +81,22 @@ def _free_parts(kernel: Kernel, device: VirtioMemDevice, number: int, most: int)
         count += 1
     device.plugged[number] = bits
     _unmanage(kernel, block, count * pages_of(device.sub_block_bytes))
+    return count
+
+
+def _free_parts_of_pages(kernel: Kernel, device: VirtioMemDevice, number: int, most: int) -> int:
+    """The same where pages are known: a sub-block that cannot be emptied is passed over."""
+    block = kernel.blocks.get(number)
+    if kernel.pages is None or block is None:
+        return 0
+    size, count = pages_of(device.sub_block_bytes), 0
+    for place in reversed(range(device.plugged[number].bit_length())):
+        start = kernel.block_pfn(number) + place * size
+        plugged = device.plugged[number] >> place & 1
+        if count < most and plugged and kernel.pages.unplug(kernel, start, start + size):
+            device.plugged[number] &= ~(1 << place)
+            count += 1
+    _unmanage(kernel, block, count * size)
     return count
 
 

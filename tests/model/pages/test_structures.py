@@ -6,6 +6,7 @@ from booted import booted, plug, pull, write
 from kernel_rules import broken_rules
 from memhp.core.geometry import NodeId
 from memhp.core.words import ZoneType
+from memhp.model.hot_add import remove_memory
 from memhp.model.kernel import Kernel
 from memhp.model.pages.allocate import Request
 from memhp.model.pages.build import open_pages
@@ -140,3 +141,39 @@ def test_counts_are_the_same_touched_or_not(touched: bool) -> None:
     assert zone.kernel_pages == 8 * 512
     assert pull(kernel, "dimm0").refusal is None
     assert zone.kernel_pages == 0
+
+
+def test_boot_memory_that_is_removed_gives_its_memory_map_to_the_allocator() -> None:
+    """``free_map_bootmem()``: the pages that booting kept for it are free on the other node."""
+    kernel = booted(
+        'command_line = "movable_node"\n[[node]]\nmemory = "1G"\n'
+        '[[node]]\nmemory = "1G"\nhotpluggable = true\n'
+    )
+    pages = open_pages(kernel)
+    zone = kernel.zone(NodeId(0), ZoneType.DMA32)
+    managed, free = zone.managed, pages.area(NodeId(0), ZoneType.DMA32).free
+    for number in (9, 10):
+        assert write(kernel, number, "offline") == ""
+        remove_memory(kernel, kernel.block_range(number))
+    pages.drain()
+    assert zone.managed == managed + 2 * 512
+    assert pages.area(NodeId(0), ZoneType.DMA32).free == free + 2 * 512
+    assert broken_page_rules(kernel, pages) == []
+    assert list(broken_rules(kernel)) == []
+
+
+def test_frames_beyond_16_tib() -> None:
+    kernel = booted(
+        '[[node]]\nranges = ["0x0-0x3fffffff"]\n'
+        '[[node]]\nranges = ["0x200000000000-0x20003fffffff"]\n'
+    )
+    pages = open_pages(kernel)
+    request = Request(gfp=GFP_KERNEL, node=NodeId(1), count=1000)
+    held = pages.allocate(request, PageKind.SLAB, "x")
+    assert held is not None
+    heads = pages.holders.heads(held)
+    assert (heads >> 21 == 1 << 12).all()
+    before = content(pages)
+    pages.free_pages(heads[::2])
+    assert len(content(pages)["x"]) == 500
+    assert set(content(pages)["x"]) < set(before["x"])

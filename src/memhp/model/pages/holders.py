@@ -29,7 +29,6 @@ from memhp.model.pages.frames import (
 from memhp.model.pages.words import KIND_NUMBER, KINDS, PageKind
 
 SLOTS_PER_UNIT: Final = 16
-NO_FRAME: Final = 0xFFFFFFFF
 _MOST_SLOTS: Final = 0xFFFFFFF0
 _MOST_ZONES: Final = 1 << 12
 _MOST_HOLDINGS: Final = 1 << 28
@@ -84,6 +83,7 @@ class Holders:
         "mlocked_of",
         "next_number",
         "next_slot",
+        "no_frame",
         "pinned_of",
         "table",
     )
@@ -99,7 +99,10 @@ class Holders:
         self.counts: npt.NDArray[np.int64] = np.zeros((_MOST_ZONES, len(KINDS)), np.int64)
         """Pages by the number of their zone and the kind of their holder."""
         self._maps: list[mmap.mmap] = []
-        self.table: npt.NDArray[np.uint32] = self._lazy(slots, np.uint32)
+        # Frames beyond 16 TiB need more than 32 bits.
+        narrow = frames.nr_frames <= np.iinfo(np.uint32).max
+        self.table: npt.NDArray[Any] = self._lazy(slots, np.uint32 if narrow else np.int64)
+        self.no_frame = int(np.iinfo(self.table.dtype).max)
         self.holder_of_unit: npt.NDArray[np.uint32] = self._lazy(
             slots // SLOTS_PER_UNIT + 1, np.uint32
         )
@@ -150,7 +153,7 @@ class Holders:
         """Take a holding as it was saved; ``place()`` tells its frames."""
         self.holdings[holding.number] = holding
         self.kind_of[holding.number] = KIND_NUMBER[holding.kind]
-        self.table[holding.first : holding.first + holding.count] = NO_FRAME
+        self.table[holding.first : holding.first + holding.count] = self.no_frame
         unit, units = holding.first // SLOTS_PER_UNIT, -(-holding.count // SLOTS_PER_UNIT)
         self.holder_of_unit[unit : unit + units] = holding.number
 
@@ -171,7 +174,7 @@ class Holders:
         """Count what is left of each holding, once all are placed."""
         for holding in self.holdings.values():
             part = self.table[holding.first : holding.first + holding.count]
-            self.live_of[holding.number] = np.count_nonzero(part != NO_FRAME)
+            self.live_of[holding.number] = np.count_nonzero(part != self.no_frame)
 
     def live(self, holding: Holding) -> int:
         """How many chunks of a holding are left."""
@@ -180,7 +183,7 @@ class Holders:
     def heads(self, holding: Holding) -> Pfns:
         """The first frames of what is left of a holding, in the order in which it came."""
         found = self.table[holding.first : holding.first + holding.count]
-        left: Pfns = found[found != NO_FRAME].astype(np.int64)
+        left: Pfns = found[found != self.no_frame].astype(np.int64)
         return left
 
     def numbers_at(self, heads: Pfns) -> npt.NDArray[np.uint32]:
@@ -222,13 +225,14 @@ class Holders:
     def let_go(self, heads: Pfns) -> None:
         """Forget that anybody holds these chunks; a holding without any is gone."""
         slots = self.frames.link[heads]
-        self.table[slots] = NO_FRAME
+        self.table[slots] = self.no_frame
         numbers = self.holder_of_unit[slots // SLOTS_PER_UNIT]
-        kinds = self.kind_of[numbers]
-        self._count(heads, kinds, -(1 << int(self.frames.state[heads[0]] & ORDER)))
+        freed = -(1 << int(self.frames.state[heads[0]] & ORDER))
         if (numbers == numbers[0]).all():
+            self._count(heads, int(self.kind_of[numbers[0]]), freed)
             numbers, counts = numbers[:1], np.array([len(heads)])
         else:
+            self._count(heads, self.kind_of[numbers], freed)
             numbers, counts = np.unique(numbers, return_counts=True)
         left = self.live_of[numbers] - counts
         self.live_of[numbers] = left
@@ -314,7 +318,7 @@ class Holders:
             if place != holding.first:
                 part = self.table[holding.first : holding.first + holding.count].copy()
                 self.table[place : place + holding.count] = part
-                live = part != NO_FRAME
+                live = part != self.no_frame
                 slots = np.arange(place, place + holding.count, dtype=np.uint32)
                 self.frames.link[part[live]] = slots[live]
                 unit = place // SLOTS_PER_UNIT
@@ -326,7 +330,11 @@ class Holders:
 
     def _count(self, heads: Pfns, kinds: npt.NDArray[np.uint8] | int, nr_pages: int) -> None:
         """Count pages by zone and kind; so many for each chunk."""
-        keys = self.frames.zone[heads // PAGES_PER_PAGEBLOCK].astype(np.int64) * len(KINDS) + kinds
+        zones = self.frames.zone[heads // PAGES_PER_PAGEBLOCK]
+        if isinstance(kinds, int) and (zones == zones[0]).all():
+            self.counts[zones[0], kinds] += len(heads) * nr_pages
+            return
+        keys = zones.astype(np.int64) * len(KINDS) + kinds
         number = np.bincount(keys)
         self.counts.reshape(-1)[: len(number)] += number * nr_pages
 
@@ -341,6 +349,8 @@ class Holders:
         if wasteful or self.next_slot + units * SLOTS_PER_UNIT > len(self.table):
             self.pack()
         first = self.next_slot
+        if first + units * SLOTS_PER_UNIT > len(self.table):
+            raise MemoryError("the model has no room for more pages in use")
         self.next_slot += units * SLOTS_PER_UNIT
         return first
 

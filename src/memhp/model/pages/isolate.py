@@ -22,6 +22,7 @@ from memhp.model.pages.frames import (
     CLASS,
     FREE,
     FREE_TAIL,
+    OFFLINE_PAGE,
     ORDER,
     RESERVED,
     SELF_HOSTED,
@@ -128,9 +129,25 @@ def unisolate(pages: Pages, start: int, end: int) -> None:
 
 def remove_range(pages: Pages, start: int, end: int) -> None:
     """Take an isolated range off the lists and out of its zone: no frame is left to touch."""
+    if _off_the_lists(pages, start, end):
+        blocks = slice(start // PAGES_PER_PAGEBLOCK, end // PAGES_PER_PAGEBLOCK)
+        pages.frames.migratetype[blocks] = 0
+        pages.frames.zone[blocks] = 0
+        pages.frames.forget(start, end)
+
+
+def take_range(pages: Pages, start: int, end: int) -> None:
+    """Take an isolated range off the lists for a driver that hands it to the host."""
+    if _off_the_lists(pages, start, end):
+        blocks = slice(start // PAGES_PER_PAGEBLOCK, end // PAGES_PER_PAGEBLOCK)
+        pages.frames.migratetype[blocks] = MigrateType.MOVABLE
+        pages.frames.state[start:end] = OFFLINE_PAGE
+
+
+def _off_the_lists(pages: Pages, start: int, end: int) -> bool:
     area = pages.area_of(start)
     if area is None:
-        return
+        return False
     frames = pages.frames
     for section in _pristine_sections(pages, start, end, isolated=True):
         frames.pristine[section] = 0
@@ -139,9 +156,7 @@ def remove_range(pages: Pages, start: int, end: int) -> None:
     _unlist(area, heads, frames.state[heads])
     blocks = slice(start // PAGES_PER_PAGEBLOCK, end // PAGES_PER_PAGEBLOCK)
     area.isolated_blocks -= int(np.count_nonzero(frames.migratetype[blocks] == MigrateType.ISOLATE))
-    frames.migratetype[blocks] = 0
-    frames.zone[blocks] = 0
-    frames.forget(start, end)
+    return True
 
 
 def free_heads(pages: Pages, start: int, end: int) -> Pfns:

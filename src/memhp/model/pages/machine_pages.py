@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from memhp.core.census import PageKind as Wanted
 from memhp.core.geometry import PAGES_PER_PAGEBLOCK, NodeId
 from memhp.core.words import ZoneType
 from memhp.model.kernel import Kernel
@@ -12,6 +13,7 @@ from memhp.model.page_level import Left, Obstacle
 from memhp.model.page_numbers import PageNumbers
 from memhp.model.page_tables import Structure
 from memhp.model.pages.allocate import Request
+from memhp.model.pages.census import census
 from memhp.model.pages.frames import CLASS, MOVABLE, UNMOVABLE, Frames, Pfns
 from memhp.model.pages.gfp import Gfp
 from memhp.model.pages.give import give
@@ -22,10 +24,11 @@ from memhp.model.pages.isolate import (
     find_obstacle,
     isolate_range,
     remove_range,
+    take_range,
     unisolate,
 )
 from memhp.model.pages.kernel_map import KernelMap
-from memhp.model.pages.migrate import move_out, pages_in
+from memhp.model.pages.migrate import move_out, pages_in, targets_of
 from memhp.model.pages.migrate_kernel import (
     MoveCosts,
     Moved,
@@ -62,16 +65,18 @@ class MachinePages(Pages):
     def move_out(self, kernel: Kernel, start: int, end: int) -> Left:
         """Migrate what an isolated range holds, once."""
         nodes = frozenset(n for n in kernel.online_nodes if kernel.node_present(n))
-        kernel_moved = self._move_kernel(kernel, nodes, start, end)
-        left = move_out(self, self.hugetlb, nodes, start, end)
+        area = self.area_of(start)
+        targets = nodes if area is None else targets_of(area, nodes)
+        kernel_moved = self._move_kernel(kernel, targets, start, end)
+        left = move_out(self, self.hugetlb, targets, start, end)
         stuck = pages_in(self, kernel_heads(self, start, end)) if self.also_movable else 0
         return replace(left, moved=left.moved + kernel_moved, no_room=left.no_room + stuck)
 
-    def _move_kernel(self, kernel: Kernel, nodes: frozenset[NodeId], start: int, end: int) -> int:
+    def _move_kernel(self, kernel: Kernel, targets: frozenset[NodeId], start: int, end: int) -> int:
         """Move kernel chunks, and lead what used them to where they are now."""
         area = self.area_of(start)
         total = 0
-        for moved in [] if area is None else move_kernel_pages(self, area, nodes, start, end):
+        for moved in [] if area is None else move_kernel_pages(self, area, targets, start, end):
             count_moved(self.costs, moved)
             inside = np.arange(1 << moved.order)
             direct = moved.kinds != KIND_NUMBER[PageKind.VMALLOC]
@@ -132,6 +137,27 @@ class MachinePages(Pages):
         """Undo the isolation; what was migrated stays where it went."""
         unisolate(self, start, end)
 
+    def plug(self, start: int, end: int) -> None:
+        """Hand frames that the host has plugged to the allocator (``virtio_mem_online_page()``)."""
+        area = self.area_of(start)
+        if area is not None:
+            give(area, np.arange(start, end), 0)
+
+    def unplug(self, kernel: Kernel, start: int, end: int) -> bool:
+        """Take all frames of a range for the host; false where that fails.
+
+        What is in them may go anywhere, to the same node too (``alloc_contig_range()``).
+        """
+        self.drain()
+        if isolate_range(self, start, end) is not None:
+            return False
+        nodes = frozenset(n for n in kernel.online_nodes if kernel.node_present(n))
+        if move_out(self, self.hugetlb, nodes, start, end).nothing:
+            take_range(self, start, end)
+            return True
+        unisolate(self, start, end)
+        return False
+
     def leave(self, start: int, end: int) -> None:
         """Take an isolated range from its zone; what still lies in it was poisoned, and is lost."""
         (places,) = np.nonzero(np.isin(self.frames.state[start:end] & CLASS, (MOVABLE, UNMOVABLE)))
@@ -181,6 +207,10 @@ class MachinePages(Pages):
         for number in self.frames.zone[heads // PAGES_PER_PAGEBLOCK].tolist():
             area = self.areas[number - 1]
             kernel.zone(area.node, area.zone).kernel_pages += sign << order
+
+    def census(self, start: int, end: int) -> dict[Wanted, int]:
+        """Count the pages of a range by what they are to someone who wants it."""
+        return census(self, start, end)
 
     def poison(self, pfn: int) -> str:
         """Take a page out of use, whatever it holds; gives what the kernel says of it."""

@@ -23,9 +23,12 @@ from memhp.model.pages.words import HUGETLB_KINDS, KIND_NUMBER, PageKind
 
 
 def move_out(
-    pages: Pages, pool: HugetlbPool, nodes: frozenset[NodeId], start: int, end: int
+    pages: Pages, pool: HugetlbPool, targets: frozenset[NodeId], start: int, end: int
 ) -> Left:
-    """Migrate every movable page of an isolated range, once; says what is left."""
+    """Migrate every movable page of an isolated range, once; says what is left.
+
+    ``targets`` are the nodes to which they may go.
+    """
     area = pages.area_of(start)
     if area is None:
         return Left()
@@ -33,25 +36,27 @@ def move_out(
     pinned = pages.holders.pinned_at(heads)
     stuck = pages_in(pages, heads[pinned])
     heads = heads[~pinned]
-    heads = _move_hugetlb(pages, pool, area, heads, nodes)
+    heads = _move_hugetlb(pages, pool, area, heads, targets)
     orders = pages.frames.state[heads] & ORDER
     moved = no_room = 0
     for order in np.unique(orders).tolist():
         chosen = heads[orders == order]
-        went = _move(pages, area, chosen, order, nodes)
+        went = _move(pages, area, chosen, order, targets)
         moved += went << order
         for head in chosen[went:].tolist():
             parts = _split(pages, head)
-            went = _move(pages, area, parts, 0, nodes) if len(parts) else 0
+            went = _move(pages, area, parts, 0, targets) if len(parts) else 0
             moved += went
             no_room += (1 << order) - went
-    pool.dissolve(pages, start, end)
-    left = pages_in(pages, movable_heads(pages, start, end))
+    left = pages_in(pages, _in_use(pages, movable_heads(pages, start, end)))
+    if left == 0:
+        # Only now: as long as something is found that moves, the kernel goes on with that.
+        pool.dissolve(pages, start, end)
     return Left(moved=moved, no_room=max(no_room, left - stuck), pinned=stuck)
 
 
 def _move_hugetlb(
-    pages: Pages, pool: HugetlbPool, area: Area, heads: Pfns, nodes: frozenset[NodeId]
+    pages: Pages, pool: HugetlbPool, area: Area, heads: Pfns, targets: frozenset[NodeId]
 ) -> Pfns:
     """Move huge pages of the pools; gives the chunks that are none.
 
@@ -63,16 +68,15 @@ def _move_hugetlb(
     huge = np.isin(kinds, [KIND_NUMBER[kind] for kind in HUGETLB_KINDS])
     if not huge.any():
         return heads
-    allowed = targets_of(area, nodes)
     for number in np.unique(pages.holders.numbers_at(heads[huge])).tolist():
         holding = pages.holders.holdings[number]
         if pages.holders.idle_of[number]:
             continue
-        idle = pool.find(pages, holding.kind, allowed)
+        idle = pool.find(pages, holding.kind, targets)
         if idle is not None:
             pool.exchange(pages, holding, idle)
         elif holding.kind is PageKind.HUGETLB:
-            _move(pages, area, pages.holders.heads(holding), holding.order, nodes)
+            _move(pages, area, pages.holders.heads(holding), holding.order, targets)
     return heads[~huge]
 
 
@@ -89,6 +93,12 @@ def movable_heads(pages: Pages, start: int, end: int) -> Pfns:
     """The first frames of the movable chunks in a range, ascending."""
     (places,) = np.nonzero(pages.frames.state[start:end] & CLASS == MOVABLE)
     return places + start
+
+
+def _in_use(pages: Pages, heads: Pfns) -> Pfns:
+    """Those of the chunks that are no free pages of a pool."""
+    used: Pfns = heads[pages.holders.idle_of[pages.holders.numbers_at(heads)] == 0]
+    return used
 
 
 def pages_in(pages: Pages, heads: Pfns) -> int:
@@ -112,7 +122,7 @@ def _move(pages: Pages, area: Area, heads: Pfns, order: int, nodes: frozenset[No
         order=order,
         count=len(heads),
         node=area.node,
-        nodes=targets_of(area, nodes),
+        nodes=nodes,
     )
     targets = pages.take(request)
     old = heads[: len(targets)]

@@ -24,7 +24,6 @@ from memhp.model.pages.allocate import Request
 from memhp.model.pages.area import Area
 from memhp.model.pages.frames import CLASS, ORDER, UNMOVABLE, Pfns
 from memhp.model.pages.gfp import GFP_KERNEL, GFP_RECLAIMABLE
-from memhp.model.pages.migrate import targets_of
 from memhp.model.pages.pages import Pages
 from memhp.model.pages.words import KIND_NUMBER, KINDS, PageKind
 
@@ -86,7 +85,7 @@ def kernel_heads(pages: Pages, start: int, end: int) -> Pfns:
 
 
 def move_kernel_pages(
-    pages: Pages, area: Area, nodes: frozenset[NodeId], start: int, end: int
+    pages: Pages, area: Area, targets: frozenset[NodeId], start: int, end: int
 ) -> list[Moved]:
     """Move the kernel's chunks out of an isolated range as far as there is room.
 
@@ -107,7 +106,7 @@ def move_kernel_pages(
                 order=order,
                 count=int(np.count_nonzero(chosen)),
                 node=area.node,
-                nodes=targets_of(area, nodes),
+                nodes=targets,
             )
             if request.count:
                 moved.append(_move(pages, heads[chosen], kinds[chosen].astype(np.int64), request))

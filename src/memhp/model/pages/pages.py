@@ -1,5 +1,7 @@
 """All pages of a machine: the door through which the rest of the model reaches them."""
 
+from typing import Final
+
 import numpy as np
 
 from memhp.core.geometry import NodeId
@@ -7,11 +9,13 @@ from memhp.core.words import ZoneType
 from memhp.model.page_tables import Structure
 from memhp.model.pages.allocate import Request, Route, allocate, route_of
 from memhp.model.pages.area import Area, per_cpu_order
-from memhp.model.pages.frames import CLASS, MOVABLE, ORDER, UNMOVABLE, Frames, Pfns
+from memhp.model.pages.frames import CLASS, MOVABLE, ORDER, UNMOVABLE, Bytes, Frames, Pfns
 from memhp.model.pages.give import give
 from memhp.model.pages.holders import Holders, Holding
 from memhp.model.pages.per_cpu import drain, give_cached
 from memhp.model.pages.words import MigrateType, PageKind
+
+_HELD: Final = (MOVABLE, UNMOVABLE)
 
 
 class Pages:
@@ -86,9 +90,9 @@ class Pages:
         if not len(heads):
             return
         codes = self.frames.state[heads]
-        held = (codes & CLASS == MOVABLE) | (codes & CLASS == UNMOVABLE)
         order = int(codes[0] & ORDER)
-        if not held.all() or (codes & ORDER != order).any():
+        alike = (codes == codes[0]).all() and codes[0] & CLASS in _HELD
+        if not alike and not _held(codes, order):
             raise ValueError("only chunks of one order that somebody holds can be freed")
         self.holders.let_go(heads)
         self.give_back(heads, order, cpu)
@@ -136,3 +140,8 @@ class Pages:
         """Look at nodes and zones anew (``build_all_zonelists()``)."""
         self._zonelists.clear()
         self._routes.clear()
+
+
+def _held(codes: Bytes, order: int) -> bool:
+    """Whether all of these are heads of chunks of one order that somebody holds."""
+    return bool((np.isin(codes & CLASS, _HELD) & (codes & ORDER == order)).all())
