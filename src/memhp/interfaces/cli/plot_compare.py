@@ -4,7 +4,7 @@ Written by hand: a picture of dots needs no library, which would be the largest
 dependency by far and the slowest to load.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Final
 
@@ -14,6 +14,8 @@ _WIDTH, _HEIGHT = 860, 420
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 330, 40, 60
 _COLOURS: Final = ("#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#a463f2", "#97bbf5")
 _TICKS: Final = 5
+_LINE: Final = 16
+_NEAR: Final = 8
 
 
 def plot_comparison(result: Comparison) -> str:
@@ -40,16 +42,18 @@ class _Scale:
 
 
 def _picture(result: Comparison, scale: _Scale) -> Iterator[str]:
+    height = max(_HEIGHT, _TOP + _LINE * (len(result.rows) + 1))
     yield (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{_HEIGHT}" '
-        f'viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif" font-size="12">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" '
+        f'viewBox="0 0 {_WIDTH} {height}" font-family="sans-serif" font-size="12">'
     )
-    yield f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="white"/>'
+    yield f'<rect width="{_WIDTH}" height="{height}" fill="white"/>'
     yield from _axes(scale)
     policies = list(dict.fromkeys(row.combination.policy for row in result.rows))
     for number, row in enumerate(result.rows):
         colour = _COLOURS[policies.index(row.combination.policy) % len(_COLOURS)]
         yield from _dot(row, number, colour, scale)
+    yield from _numbers(result.rows, scale)
     yield "</svg>"
 
 
@@ -82,8 +86,17 @@ def _dot(row: Row, number: int, colour: str, scale: _Scale) -> Iterator[str]:
         a, b, c, d = (f"{value:.1f}" for value in line)
         yield f'<line x1="{a}" y1="{b}" x2="{c}" y2="{d}" stroke="{colour}" opacity="0.5"/>'
     yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{colour}"/>'
-    label = str(number + 1)
-    yield f'<text x="{x + 7:.1f}" y="{y - 7:.1f}" font-size="10">{label}</text>'
-    name = escape(f"{label}  {row.combination}")
-    beside, down = _WIDTH - _RIGHT + 20, _TOP + 16 * number
+    name = escape(f"{number + 1}  {row.combination}")
+    beside, down = _WIDTH - _RIGHT + 20, _TOP + _LINE * number
     yield f'<text x="{beside}" y="{down}" fill="{colour}">{name}</text>'
+
+
+def _numbers(rows: Sequence[Row], scale: _Scale) -> Iterator[str]:
+    """The numbers of the dots; those that lie on each other stand side by side."""
+    near: dict[tuple[int, int], list[str]] = {}
+    for number, row in enumerate(rows, 1):
+        x, y = scale.x(row.latency.mean), scale.y(row.out.mean)
+        near.setdefault((round(x / _NEAR), round(y / _NEAR)), []).append(str(number))
+    for (x, y), numbers in near.items():
+        text = ", ".join(numbers)
+        yield f'<text x="{x * _NEAR + 7}" y="{y * _NEAR - 7}" font-size="10">{text}</text>'
