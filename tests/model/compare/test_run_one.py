@@ -1,5 +1,6 @@
 """One run: what is counted is what the machine shows."""
 
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -142,3 +143,41 @@ def test_devices_hold_the_share_that_was_asked_for() -> None:
         count[kind] for kind in PageKind if not kind.movable and kind is not PageKind.PAGE_TABLE
     )
     assert count[PageKind.DMA] / kernel_pages == pytest.approx(0.75, abs=0.05)
+
+
+def test_kernel_memory_that_moves_frees_blocks_and_costs_large_entries() -> None:
+    named = Load(name_all=True)
+    moving, normal = (
+        run_one(Run(inputs=inputs(), combination=combination(policy), load=named, seed=1))
+        for policy in ("migrate-kernel", "normal")
+    )
+    assert moving.placed == normal.placed
+    assert moving.out_bytes > normal.out_bytes
+    assert (normal.moved_kernel_pages, normal.split_entries) == (0, 0)
+    assert moving.moved_kernel_pages >= moving.shootdowns > 0
+    assert moving.direct_map[4096] == 512 * moving.split_entries > 0
+    mapped = [
+        sum(size * count for size, count in one.direct_map.items()) for one in (moving, normal)
+    ]
+    assert mapped[0] == mapped[1]
+
+
+def test_what_devices_hold_does_not_move() -> None:
+    pinned = run_one(
+        Run(
+            inputs=inputs(),
+            combination=replace(combination("migrate-kernel"), dma_percent=75),
+            load=Load(name_all=True),
+            seed=1,
+        )
+    )
+    free = run_one(
+        Run(
+            inputs=inputs(),
+            combination=combination("migrate-kernel"),
+            load=Load(name_all=True),
+            seed=1,
+        )
+    )
+    assert pinned.out_bytes < free.out_bytes
+    assert PageKind.DMA.value in pinned.refusals

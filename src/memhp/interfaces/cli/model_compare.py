@@ -69,6 +69,11 @@ def _add_run_options(compare: ArgumentParser) -> None:
     compare.add_argument(
         "--peak", default="90%", metavar="P%", help="of memory that was in use once (90%%)"
     )
+    compare.add_argument(
+        "--name-all",
+        action="store_true",
+        help="take kernel pages that no counter names for slab, which can be moved",
+    )
     compare.add_argument("--seeds", type=int, default=10, metavar="N", help="runs of each (10)")
     compare.add_argument("--jobs", type=int, default=1, metavar="N", help="at the same time (1)")
 
@@ -180,7 +185,7 @@ def _jobs(args: Namespace, asked: "tuple[Combination, ...]", inputs: "BootInputs
     from memhp.model.compare.run_one import Run  # noqa: PLC0415
 
     fill, peak = _percent(args.fill) / 100, _percent(args.peak) / 100
-    load = Load(fill=fill, peak=max(fill, peak))
+    load = Load(fill=fill, peak=max(fill, peak), name_all=args.name_all)
     return [
         Run(inputs=inputs, combination=combination, load=load, seed=seed)
         for combination in dict.fromkeys((UNRESTRICTED, *asked))

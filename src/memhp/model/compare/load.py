@@ -37,12 +37,14 @@ class Load:
     """How much is taken, as shares of the memory that the allocator has, and what is pinned.
 
     ``peak`` was taken once, ``fill`` of it is left. ``dma_percent`` of the
-    kernel's pages, page tables of processes apart, are held by devices.
+    kernel's pages, page tables of processes apart, are held by devices. With
+    ``name_all``, kernel pages that no counter names are slab.
     """
 
     fill: float = 0.4
     peak: float = 0.9
     dma_percent: int = 0
+    name_all: bool = False
 
 
 def lay(kernel: Kernel, pages: Pages, load: Load, seed: int) -> dict[str, NodeId]:
@@ -95,7 +97,7 @@ def _pieces(load: Load, chance: random.Random, seed: int, most_pages: int) -> It
     every, devices = asks(seed), _Devices(load.dma_percent)
     while True:
         mingled = [
-            devices.take(piece)
+            devices.take(_named(piece) if load.name_all else piece)
             for ask in islice(every, _AT_ONCE)
             for piece in _cut(ask, most_pages, chance)
         ]
@@ -117,6 +119,12 @@ def _cut(ask: Ask, most_pages: int, chance: random.Random) -> Iterator[Ask]:
         if not own and not ask.order:
             tables = -(-count // _PAGES_A_TABLE)
             yield Ask(owner=owner, kind=PageKind.PAGE_TABLE, order=0, count=tables)
+
+
+def _named(piece: Ask) -> Ask:
+    """The same piece, as slab if no counter names it."""
+    unnamed = piece.kind is PageKind.KERNEL
+    return replace(piece, kind=PageKind.SLAB) if unnamed else piece
 
 
 class _Devices:

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cmp_to_key
 from itertools import combinations
-from math import inf
+from math import inf, isfinite
 from typing import Final
 
 from memhp.model.compare.costs import Costs
@@ -11,7 +12,8 @@ from memhp.model.compare.facts import Combination, Facts
 from memhp.model.compare.figures import Figures, Latencies, figures_of, mean_latency_ns
 
 FACTORS: Final = (0.5, 2.0)
-_SAME: Final = 1e-9
+_SAME: Final = 1e-3
+"""Figures that differ by less than this share of them stand side by side."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,8 +122,12 @@ def ranking_of(
 ) -> Ranking:
     """Order the combinations by their means, and name what changes the order."""
     plain = _means(runs, costs, measure, latencies)
+
+    def apart(one: Combination, other: Combination) -> int:
+        return _sign(plain[one], plain[other])
+
     return Ranking(
-        order=tuple(sorted(plain, key=plain.__getitem__)),
+        order=tuple(sorted(plain, key=cmp_to_key(apart))),
         changed_by=tuple(
             name
             for name, other in variations(costs)
@@ -152,6 +158,6 @@ def _differs(one: Mapping[Combination, float], other: Mapping[Combination, float
 
 
 def _sign(a: float, b: float) -> int:
-    if a == b or abs(a - b) <= _SAME * max(abs(a), abs(b)):
+    if a == b or (isfinite(a - b) and abs(a - b) <= _SAME * max(abs(a), abs(b))):
         return 0
     return 1 if a > b else -1
