@@ -5,7 +5,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test bench lint format clean
+# How long 'make fuzz' goes on.
+MINUTES ?= 10
+
+.PHONY: help demo test fuzz bench lint format clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -20,6 +23,9 @@ test: $(VENV)/.ready-dev ## set up what is missing and run every check
 	$(BIN)/mypy
 	scripts/guarded $(BIN)/python -m pytest --cov --cov-report=term
 
+fuzz: $(VENV)/.ready-dev ## fuzz everything that is parsed, for MINUTES=10
+	nice scripts/guarded $(BIN)/python tests/fuzz/long.py --minutes $(MINUTES)
+
 bench: $(VENV)/.ready-dev ## measure, beside the peers, and print the figures
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
@@ -33,7 +39,7 @@ format: $(VENV)/.ready-dev ## put the code into shape
 	$(BIN)/ruff check --fix
 
 clean: ## remove what was set up
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .fuzz
 
 $(VENV)/.ready: pyproject.toml scripts/venv
 	@scripts/venv $(PYTHON) $(VENV) .

@@ -1,5 +1,7 @@
 """Small modelled machines for tests, and short words for what is done to them."""
 
+from collections.abc import Callable
+
 from memhp.core.geometry import NodeId
 from memhp.core.ranges import PhysRange
 from memhp.core.words import ZoneType
@@ -98,10 +100,18 @@ def shown(kernel: Kernel) -> dict[str, str]:
             case Link(target=target):
                 found[path] = target
             case File(read=read) if read is not None:
-                found[path] = str(read())
+                found[path] = _text(read)
             case _:
                 pass
     return found
+
+
+def _text(read: Callable[[], str | bytes]) -> str:
+    """What a file holds, or what its reader is refused with."""
+    try:
+        return str(read())
+    except KernelRefusal as refusal:
+        return refusal.errno_name
 
 
 def gib(start: int, end: int) -> PhysRange:

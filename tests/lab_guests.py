@@ -11,9 +11,11 @@ import pytest
 from memhp.core.errors import MachineError
 from memhp.core.geometry import GIB
 from memhp.core.guest_shape import GuestShape
+from memhp.machines.lab.carried import Carried
 from memhp.machines.lab.guest import Guest
 from memhp.machines.lab.kernels import KERNELS, find_kernel
 
+NOTHING = Carried()
 NEEDED = {"qemu-system-x86_64": "qemu-system-x86", "busybox": "busybox-static", "cpio": "cpio"}
 
 
@@ -29,26 +31,48 @@ def why_no_guests(kernel: str) -> str | None:
     return None
 
 
-@contextmanager
-def booted_guest(kernel: str) -> Iterator[Guest]:
-    """A guest of one GiB with a second node that has nothing yet."""
+def need_guests(kernel: str) -> None:
+    """Skip where no guest can be booted, or fail where one must be."""
     reason = why_no_guests(kernel)
-    if reason is not None:
-        if os.environ.get("MEMHP_REQUIRE_KERNEL") == "1":
-            pytest.fail(f"a real kernel is required: {reason}")
-        pytest.skip(reason)
+    if reason is None:
+        return
+    if os.environ.get("MEMHP_REQUIRE_KERNEL") == "1":
+        pytest.fail(f"a real kernel is required: {reason}")
+    pytest.skip(reason)
+
+
+@contextmanager
+def lab_folder_of_its_own() -> Iterator[None]:
+    """A folder for guests that no other run of the tests uses."""
     with pytest.MonkeyPatch.context() as patch:
         # A Unix socket's path may have 107 bytes.
         folder = f"/tmp/memhp-test-{os.getpid()}-{secrets.token_hex(2)}"
         patch.setenv("MEMHP_LAB_DIR", folder)
-        guest = Guest(f"t{kernel.replace('.', '-')}")
-        line = "memhp_default_state=offline nokaslr"
-        guest.up(GuestShape(kernel=kernel, nodes=(GIB, 0), command_line=line))
+        try:
+            yield
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def booted_guest(kernel: str) -> Iterator[Guest]:
+    """A guest of one GiB with a second node that has nothing yet."""
+    line = "memhp_default_state=offline nokaslr"
+    with guest_of(GuestShape(kernel=kernel, nodes=(GIB, 0), command_line=line)) as guest:
+        yield guest
+
+
+@contextmanager
+def guest_of(shape: GuestShape, carried: Carried = NOTHING) -> Iterator[Guest]:
+    """A guest of any shape, with what it carries; where none can be booted, the test is skipped."""
+    need_guests(shape.kernel)
+    with lab_folder_of_its_own():
+        guest = Guest(f"t{shape.kernel.replace('.', '-')}", bound=True)
+        guest.up(shape, carried)
         try:
             yield guest
         finally:
             guest.down()
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="module", params=KERNELS)

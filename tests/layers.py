@@ -11,7 +11,8 @@ ALLOWED = {
     "model": {"core"},
     "operations": {"core"},
     "machines": {"core", "model"},
-    "interfaces": {"core", "model", "operations", "machines"},
+    "serving": {"core", "model", "machines"},
+    "interfaces": {"core", "model", "operations", "machines", "serving"},
     "lab": {"core"},
 }
 Imports = dict[str, set[str]]

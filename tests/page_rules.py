@@ -21,7 +21,7 @@ from memhp.model.pages.frames import (
     UNMOVABLE_TAIL,
 )
 from memhp.model.pages.machine_pages import MachinePages
-from memhp.model.pages.words import MAX_ORDER, MigrateType
+from memhp.model.pages.words import KIND_NUMBER, MAX_ORDER, MigrateType
 
 Identity = tuple[int, int]
 
@@ -40,7 +40,8 @@ def content(pages: MachinePages) -> dict[str, list[Identity]]:
 
 def broken_page_rules(kernel: Kernel, pages: MachinePages) -> list[str]:
     """Every rule that the pages of a kernel break, in words."""
-    return [*_holders(pages), *_lists(pages), *_counts(kernel, pages)]
+    found = [*_holders(pages), *_lists(pages), *_counts(kernel, pages)]
+    return [*found, *_kinds(pages), *_structures(kernel, pages)]
 
 
 def _holders(pages: MachinePages) -> Iterator[str]:
@@ -68,6 +69,40 @@ def _holders(pages: MachinePages) -> Iterator[str]:
     named = sum(pages.holders.live(h) for h in pages.holders.holdings.values())
     if held != named:
         yield f"{held} chunks are held and {named} are named"
+
+
+def _kinds(pages: MachinePages) -> Iterator[str]:
+    """The counters by zone and kind, and how often pages are mapped, are what holdings say."""
+    counts = np.zeros_like(pages.holders.counts)
+    for holding in pages.holders.holdings.values():
+        heads = pages.holders.heads(holding)
+        zones = np.bincount(pages.frames.zone[heads // 512], minlength=len(counts))
+        counts[:, KIND_NUMBER[holding.kind]] += zones << holding.order
+        mapped = holding.kind.mapped + len(holding.shared_with)
+        if pages.holders.mapcount_of[holding.number] != mapped:
+            yield f"holding {holding.number} is not mapped {mapped} times"
+    if (counts != pages.holders.counts).any():
+        yield "the counters by zone and kind are wrong"
+
+
+def _structures(kernel: Kernel, pages: MachinePages) -> Iterator[str]:
+    """Memory maps and page tables lie where the page tables say, and are counted there."""
+    tables = kernel.page_tables
+    for structure, holding in pages.structures.items():
+        first = int(pages.holders.heads(holding)[0]) // kernel.pages_per_block
+        home = (
+            tables.memmap_home.get(structure)
+            if isinstance(structure, int)
+            else tables.tables.get(structure)
+        )
+        if home != first:
+            yield f"{structure} is said to lie in block {home} and lies in {first}"
+    total = sum(zone.kernel_pages for zone in kernel.zones.values())
+    held = sum(
+        pages.holders.live(holding) << holding.order for holding in pages.structures.values()
+    )
+    if total != held:
+        yield f"zones count {total} pages of structures, {held} are held"
 
 
 def _lists(pages: MachinePages) -> Iterator[str]:

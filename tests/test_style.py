@@ -55,7 +55,7 @@ def test_only_the_command_line_prints_or_exits(path: Path) -> None:
         if isinstance(node, ast.Call)
     ]
     forbidden = {"print", "sys.exit", "exit", "os._exit"}
-    if path.name == "shares.py":
+    if path.name in {"shares.py", "exec_command.py", "exec_inside.py"}:
         # A forked child has to end here and nowhere else.
         forbidden.remove("os._exit")
     assert forbidden & set(calls) == set()

@@ -21,9 +21,10 @@ from memhp.machines.lab.machine import LabMachine
 from memhp.machines.open import open_machine
 from memhp.model.shipped import shipped_text
 from memhp.model.store import StateFile
+from mounts import Mount, mount
 from saved_trees import unpack
 
-__all__ = ["newest_guest"]
+__all__ = ["mount", "newest_guest"]
 TREES = Path(__file__).parents[1] / "machines/linux/trees"
 DIMM = '[[node]]\nmemory = "2G"\n[[dimm]]\nsize = "1G"\n'
 
@@ -54,8 +55,17 @@ MACHINES: dict[str, Callable[[Path], Machine]] = {
 }
 
 
-@pytest.fixture(params=[*MACHINES, pytest.param("lab guest", marks=pytest.mark.kernel)])
+MOUNTED = {"mounted model": "server", "mounted model that lasts": "m.machine"}
+
+
+@pytest.fixture(params=[*MACHINES, *MOUNTED, pytest.param("lab guest", marks=pytest.mark.kernel)])
 def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Machine:
+    if request.param in MOUNTED:
+        mounts: Mount = request.getfixturevalue("mount")
+        StateFile.create(tmp_path / "m.machine", DIMM).close()
+        source = MOUNTED[request.param]
+        name = source if source == "server" else f"{tmp_path}/{source}"
+        return open_machine(f"linux:{mounts(name).folder}")
     if request.param == "lab guest":
         real: Guest = request.getfixturevalue("newest_guest")
         return LabMachine(real)

@@ -127,6 +127,14 @@ CODES = {
 }
 
 
+def test_what_is_quoted_at_length_is_cut_and_the_advice_is_not() -> None:
+    told = str(CannotPlan(request="x" * 100_000, problem="it is so", advice="do something else"))
+    assert told.startswith("cannot xxx")
+    assert " … " in told
+    assert told.endswith("xxx: it is so; do something else")
+    assert len(told) < 2010
+
+
 @pytest.mark.parametrize("error", EXAMPLES, ids=names)
 def test_exit_codes(error: MemhpError) -> None:
     assert error.exit_code is CODES[type(error)]

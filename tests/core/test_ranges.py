@@ -111,6 +111,12 @@ def test_what_is_no_list(text: str) -> None:
         parse_list(text)
 
 
+@pytest.mark.parametrize("text", ["0-999999", ",".join(["0-999"] * 1000)])
+def test_a_list_is_no_longer_than_any_machine_needs(text: str) -> None:
+    with pytest.raises(ValueError, match="more numbers than any machine has"):
+        parse_list(text)
+
+
 @given(st.text("0123456789-, \n", max_size=12) | st.text(max_size=12))
 def test_any_text_is_a_list_or_a_value_error(text: str) -> None:
     try:

@@ -356,3 +356,20 @@ def test_another_boot_is_another_identity(tmp_path: Path) -> None:
         state.restart()
     assert machine.identity != before
     assert state_of(machine, 32) == (ONLINE, MOVABLE)
+
+
+def test_pinned_pages_end_a_step_as_a_deadline_would() -> None:
+    text = TEXT + '[[failures.pinned]]\nblocks = 34\nwhat = "an O_DIRECT buffer"\n'
+    kernel = start(parse_description(text, "m.toml"))
+    machine = ModelMachine("model:m", BootedKernel(kernel, "m"))
+    before = machine.snapshot()
+    step = Step(machine=machine.name, action=OfflineBlock(block=BlockId(34)))
+    outcome = machine.apply(step, until=None, tell=lambda _progress: None)
+    assert isinstance(outcome, Refused)
+    assert outcome.errno_name == "EINTR"
+    assert outcome.words == (
+        "signal backoff [EINTR]: it was interrupted, and the block is online as before "
+        "(pages are pinned, and the kernel would try for ever: an O_DIRECT buffer)"
+    )
+    assert machine.snapshot() == before
+    assert machine.census([BlockId(34)])[BlockId(34)].pages[PageKind.UNMOVABLE] == 1

@@ -198,3 +198,25 @@ def test_what_comes_online_by_itself_is_the_kernels_choice(
 ) -> None:
     machine = booted(f'kernel = "{kernel}"\n[[node]]\nmemory = "1G"\n')
     assert Tree(machine).read(f"{MEMORY}/auto_online_blocks") == f"{expected}\n"
+
+
+def test_zones_that_share_a_span_lose_only_their_own_pages_to_booting() -> None:
+    kernel = booted(
+        """
+        command_line = "kernelcore=mirror"
+        [[node]]
+        memory = "3G"
+        [[node]]
+        memory = "64G"
+        mirrored = "256M"
+        """
+    )
+    normal = kernel.zone(NodeId(1), ZoneType.NORMAL)
+    movable = kernel.zone(NodeId(1), ZoneType.MOVABLE)
+    assert normal.present == 65536
+    # Beside its own pages it has those of a hole before them.
+    assert normal.linked.total < 65536 + 512
+    assert (movable.present, movable.linked.total) == (16711680, 16711680)
+    # Node 1's memory map is larger than its mirrored memory, and comes from its top.
+    assert normal.managed == normal.present
+    assert movable.present - movable.managed >= 64 * 8 * 512

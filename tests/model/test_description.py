@@ -6,7 +6,7 @@ from memhp.core.geometry import GIB, MIB, TIB, NodeId
 from memhp.core.ranges import PhysRange
 from memhp.core.words import BlockState, OnlineType, ZoneType
 from memhp.model.description import Description, parse_description, start
-from memhp.model.description_failures import NotifierError, Poisoned, Unmovable
+from memhp.model.description_failures import NotifierError, Pinned, Poisoned, Unmovable
 from memhp.model.firmware import Affinity, Dimm, MapEntry, VirtioMem
 from memhp.model.kernel import Proposals
 from memhp.model.tree.tree import Tree
@@ -187,6 +187,9 @@ what = "page tables"
 [[failures.unmovable]]
 dimm = "dimm0"
 what = "a long-term pin"
+[[failures.pinned]]
+blocks = "5-6"
+what = "an O_DIRECT buffer"
 [[failures.notifier]]
 event = "MEM_GOING_OFFLINE"
 errno = "ENOMEM"
@@ -204,6 +207,7 @@ def test_failures_are_read() -> None:
         Unmovable(blocks=(range(3, 4), range(33, 35)), what="slab: dentry"),
         Unmovable(blocks=(range(4, 5),), what="page tables"),
         Unmovable(blocks=(range(40, 41),), what="a long-term pin"),
+        Pinned(blocks=(range(5, 7),), what="an O_DIRECT buffer"),
         NotifierError(event="MEM_GOING_OFFLINE", errno=12),
         Poisoned(pfns=(0x100001, 0x100002)),
         Poisoned(pfns=(0x140000, 0x160000)),
@@ -219,6 +223,7 @@ def test_failures_befall_the_machine_once_it_has_started() -> None:
         4: "page tables",
         40: "a long-term pin",
     }
+    assert kernel.pinned == {5: "an O_DIRECT buffer", 6: "an O_DIRECT buffer"}
     assert kernel.notifier_errors == {"MEM_GOING_OFFLINE": -12}
     assert (kernel.poison_counter, len(kernel.poisoned)) == (4, 4)
     assert all(run.value.state is BlockState.ONLINE for run in kernel.blocks)

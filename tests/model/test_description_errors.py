@@ -227,6 +227,12 @@ FAULTS = {
         "have at boot; there is memory at 0x0-0xbfffffff (memory0 on), "
         "0x100000000-0x13fffffff (memory32 on)",
     ),
+    "pinned-where-nothing-is": (
+        NODE + '[[failures.pinned]]\nblocks = 99\nwhat = "x"\n',
+        "m.toml, line 4: 'failures.pinned[0].blocks' names blocks that the machine does not "
+        "have at boot; there is memory at 0x0-0xbfffffff (memory0 on), "
+        "0x100000000-0x13fffffff (memory32 on)",
+    ),
     "two-places": (
         NODE + '[[failures.unmovable]]\nblocks = 9\ndimm = "dimm0"\nwhat = "x"\n',
         "m.toml, line 5: 'failures.unmovable[0].dimm' names its place twice; "

@@ -98,6 +98,7 @@ failures = st.fixed_dictionaries(
     {},
     optional={
         "unmovable": a_list(0, 2, {"blocks": st.sampled_from([0, "0-2,3"]), "what": st.just("x")}),
+        "pinned": a_list(0, 2, {"blocks": st.sampled_from([1, "2,9"]), "what": st.just("x")}),
         "notifier": a_list(0, 1, {"event": st.just("MEM_GOING_ONLINE"), "errno": st.just("EIO")}),
         "poisoned": a_list(0, 2, {"address": st.just("0x1000000")}, pages=st.integers(1, 9)),
     },

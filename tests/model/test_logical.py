@@ -2,10 +2,22 @@
 
 import pytest
 
-from booted import MEMORY, PARAMETERS, booted, span, states, with_dimm, write, write_file, zones
+from booted import (
+    MEMORY,
+    PARAMETERS,
+    booted,
+    pull,
+    span,
+    states,
+    with_dimm,
+    write,
+    write_file,
+    zones,
+)
 from memhp.core.geometry import NodeId
 from memhp.core.words import BlockState, ZoneType
-from memhp.model.steps import KernelRefusal, Pause, Signal
+from memhp.model.kernel import Kernel
+from memhp.model.steps import KernelRefusal, Pause, Signal, run
 from memhp.model.tree.tree import Tree
 
 MOVABLE, NORMAL = ZoneType.MOVABLE, ZoneType.NORMAL
@@ -177,6 +189,56 @@ def test_a_signal_puts_the_block_back(pause: Pause) -> None:
     assert caught.value.errno_name == "EINTR"
     assert (kernel.blocks.get(32), kernel.hotplug_lock) == (before, False)
     assert kernel.zone(NodeId(0), MOVABLE).present == kernel.pages_per_block
+
+
+def pinned() -> Kernel:
+    kernel = with_dimm("memhp_default_state=online_movable")
+    kernel.pinned[33] = "an O_DIRECT buffer"
+    return kernel
+
+
+def test_pinned_pages_are_tried_for_ever_until_a_signal() -> None:
+    kernel = pinned()
+    before = kernel.blocks.get(33)
+    steps = Tree(kernel).write_steps(f"{MEMORY}/memory33/state", "offline")
+    pauses = [next(steps) for _ in range(1000)]
+    assert pauses[:2] == [Pause.GOING_OFFLINE, Pause.MIGRATING]
+    assert set(pauses[2:]) == {Pause.RETRYING}
+    assert (states(kernel, 33), kernel.hotplug_lock) == (["going-offline"], True)
+    with pytest.raises(KernelRefusal) as caught:
+        steps.throw(Signal())
+    assert caught.value.errno_name == "EINTR"
+    assert (kernel.blocks.get(33), kernel.hotplug_lock) == (before, False)
+
+
+def test_pinned_pages_that_are_let_go_let_the_block_go() -> None:
+    kernel = pinned()
+    steps = Tree(kernel).write_steps(f"{MEMORY}/memory33/state", "offline")
+    assert [next(steps) for _ in range(3)][-1] is Pause.RETRYING
+    kernel.pinned.clear()
+    assert list(steps) == []
+    assert states(kernel, 33) == ["offline"]
+
+
+def test_a_plain_call_ends_what_the_kernel_would_try_for_ever() -> None:
+    kernel = pinned()
+    stops: list[Pause] = []
+    with pytest.raises(KernelRefusal) as caught:
+        run(Tree(kernel).write_steps(f"{MEMORY}/memory33/state", "offline"), stops.append)
+    assert stops == [Pause.GOING_OFFLINE, Pause.MIGRATING, Pause.RETRYING]
+    assert (caught.value.errno_name, caught.value.reason) == (
+        "EINTR",
+        "signal backoff: pages are pinned, and the kernel would try for ever: an O_DIRECT buffer",
+    )
+    assert states(kernel, 33) == ["online"]
+
+
+def test_pinned_pages_keep_a_dimm_whose_other_blocks_come_back() -> None:
+    kernel = pinned()
+    verdict = pull(kernel, "dimm0")
+    assert verdict.refusal is not None
+    assert verdict.refusal.errno_name == "EINTR"
+    assert states(kernel, *range(32, 40)) == ["online"] * 8
 
 
 def test_a_second_writer_waits_for_the_first() -> None:

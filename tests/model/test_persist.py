@@ -52,6 +52,9 @@ requested = "256M"
 [[failures.unmovable]]
 blocks = 12
 what = "slab: dentry"
+[[failures.pinned]]
+blocks = 13
+what = "an O_DIRECT buffer"
 """
 MEMORY = "/sys/devices/system/memory"
 
@@ -224,3 +227,10 @@ def test_a_field_that_an_older_file_lacks_gets_its_default() -> None:
     del settings_part["settings"]["treat_as_movable"]
     again = decode_kernel(WHOLE | {"settings": json.dumps(settings_part)})
     assert again.settings.treat_as_movable is False
+
+
+def test_an_older_file_knows_of_nothing_pinned() -> None:
+    faults = json.loads(WHOLE["faults"])
+    assert faults.pop("pinned") == [[13, "an O_DIRECT buffer"]]
+    again = decode_kernel(WHOLE | {"faults": json.dumps(faults)})
+    assert (again.pinned, again.unmovable) == ({}, {12: "slab: dentry"})

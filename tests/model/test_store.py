@@ -205,8 +205,8 @@ def count(_statement):
     if left < 0:
         os.kill(os.getpid(), signal.SIGKILL)
 plain = store_database._connect
-def connect(*arguments):
-    connection = plain(*arguments)
+def connect(*arguments, **more):
+    connection = plain(*arguments, **more)
     connection.set_trace_callback(count)
     return connection
 store_database._connect = connect

@@ -34,8 +34,10 @@ def kill_at(moment: int) -> None:
         if next(counted) == moment:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def connect(path: Path, mode: str, wait_seconds: float) -> sqlite3.Connection:
-        connection = plainly(path, mode, wait_seconds)
+    def connect(
+        path: Path, mode: str, wait_seconds: float, *, one_thread: bool = True
+    ) -> sqlite3.Connection:
+        connection = plainly(path, mode, wait_seconds, one_thread=one_thread)
         connection.set_trace_callback(pass_one)
         connection.set_progress_handler(pass_one, _OPCODES)
         return connection

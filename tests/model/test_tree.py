@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from booted import MEMORY, booted, with_dimm, write
+from booted import MEMORY, PARAMETERS, booted, with_dimm, write
 from memhp.core.acpi.slit import parse_slit
 from memhp.core.acpi.srat import parse_srat
 from memhp.model.steps import KernelRefusal
@@ -41,6 +41,7 @@ def test_what_a_file_reads(path: str, text: str) -> None:
         ("/nowhere", errno.ENOENT),
         (f"{MEMORY}/memory032/state", errno.ENOENT),
         (f"{MEMORY}/memory99", errno.ENOENT),
+        (f"{MEMORY}/memory{'9' * 5000}", errno.ENOENT),
         (f"{MEMORY}/memory32/state/more", errno.ENOENT),
         (f"{MEMORY}/memory32", errno.EISDIR),
         (f"{MEMORY}/hard_offline_page", errno.EACCES),
@@ -49,6 +50,17 @@ def test_what_a_file_reads(path: str, text: str) -> None:
 def test_what_cannot_be_read(path: str, code: int) -> None:
     with pytest.raises(KernelRefusal) as caught:
         Tree(with_dimm()).read(path)
+    assert caught.value.errno == code
+
+
+@pytest.mark.parametrize(
+    ("ratio", "code"),
+    [("4294967296", errno.ERANGE), ("9" * 5000, errno.ERANGE), ("08", errno.EINVAL)],
+    ids=["one too many", "digits without end", "no octal number"],
+)
+def test_a_ratio_that_is_none(ratio: str, code: int) -> None:
+    with pytest.raises(KernelRefusal) as caught:
+        Tree(with_dimm()).write(f"{PARAMETERS}/auto_movable_ratio", ratio)
     assert caught.value.errno == code
 
 

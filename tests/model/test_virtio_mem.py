@@ -83,10 +83,12 @@ def test_movable_blocks_go_before_those_of_the_kernel() -> None:
     assert blocks(kernel) == [low, high]
 
 
-def test_unplugging_stops_at_what_cannot_move() -> None:
+@pytest.mark.parametrize("kind", ["unmovable", "pinned"])
+def test_unplugging_stops_at_what_does_not_move(kind: str) -> None:
     kernel = machine()
     ask(kernel, 256)
-    kernel.unmovable[blocks(kernel)[1]] = "a pinned page"
+    held: dict[int, str] = getattr(kernel, kind)
+    held[blocks(kernel)[1]] = "a page that stays"
     assert ask(kernel, 0) == 128
     assert len(blocks(kernel)) == 1
 
@@ -130,3 +132,28 @@ def test_a_block_that_the_driver_did_not_add_is_left_alone() -> None:
     assert write(kernel, number, "offline") == ""
     assert ask(kernel, 128) == 128
     assert write(kernel, blocks(kernel)[0], "online_movable") in {"", "EINVAL"}
+
+
+def test_what_cannot_move_is_kept_and_the_rest_given_back() -> None:
+    kernel = machine("memhp_default_state=online_kernel")
+    kernel.own_pages_block = False
+    ask(kernel, 512)
+    device = kernel.virtio_mem["virtio-mem0"]
+    device.held = {32: 0b1001, 34: 0b10}
+    assert ask(kernel, 0) == 3 * 2
+    assert blocks(kernel) == [32, 34]
+    assert device.plugged == {32: 0b1001, 33: 0, 34: 0b10, 35: 0}
+    normal = kernel.zone(NodeId(0), ZoneType.NORMAL)
+    assert (normal.present, normal.managed) == (2 * 32768, 3 * 512)
+    device.held = {}
+    assert ask(kernel, 0) == 0
+    assert blocks(kernel) == []
+
+
+def test_a_big_block_that_holds_something_is_kept_whole() -> None:
+    kernel = machine("memhp_default_state=online_kernel", block="256M")
+    kernel.own_pages_block = False
+    ask(kernel, 768)
+    kernel.virtio_mem["virtio-mem0"].held = {35: 1}
+    assert ask(kernel, 0) == 256
+    assert blocks(kernel) == [34, 35]

@@ -373,7 +373,7 @@ def test_a_full_disk_under_the_journal(memhp: Shell) -> None:
         assert memhp.states() == before
 
 
-@pytest.mark.parametrize("damage", ["garbage", "cut", "order", "empty"])
+@pytest.mark.parametrize("damage", ["garbage", "deep", "type", "cut", "order", "empty"])
 def test_a_damaged_journal_is_one_sentence(memhp: Shell, damage: str) -> None:
     memhp("offline", "36")
     path = journals().folder / "1.journal"
@@ -381,6 +381,10 @@ def test_a_damaged_journal_is_one_sentence(memhp: Shell, damage: str) -> None:
     match damage:
         case "garbage":
             path.write_bytes(b"\xff\xfe\n")
+        case "deep":
+            path.write_bytes(b"[" * 100_000 + b"\n")
+        case "type":
+            path.write_bytes(lines[0] + lines[1].replace(b'"type":"Planned"', b'"type":[1]'))
         case "cut":
             path.write_bytes(lines[0][:50] + b"\n")
         case "order":
@@ -406,6 +410,25 @@ def test_a_line_that_a_kill_has_cut_is_as_if_not_begun(
         memhp.machine.write_bytes(kept)
         assert memhp("resume")[0] == 0
         assert memhp.states() == "MMM---MM"
+
+
+@pytest.mark.parametrize("words", [["log"], ["log", "1"]])
+def test_the_log_of_what_no_terminal_shows(
+    words: list[str], memhp: Shell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    memhp("offline", "36")
+    path = journals().folder / "1.journal"
+    path.write_bytes(path.read_bytes().replace(b'"time":"2', b'"time":"\\ud800\\n2'))
+    assert main(words) == 0
+    assert r"\ud800\n2" in capsys.readouterr().out
+
+
+def test_a_plan_that_is_nested_too_deep(memhp: Shell, tmp_path: Path) -> None:
+    plan = tmp_path / "plan.json"
+    plan.write_text("[" * 100_000)
+    code, _, err = memhp("apply", str(plan))
+    assert (code, err.count("\n")) == (ExitCode.USAGE, 1)
+    assert "is no JSON" in err
 
 
 def test_the_log(memhp: Shell, capsys: pytest.CaptureFixture[str]) -> None:

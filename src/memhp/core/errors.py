@@ -25,7 +25,11 @@ What the kernel refuses is no exception above the machines: it is an
 line whatever the facts hold.
 """
 
+from typing import Final
+
 from memhp.core.words import ExitCode
+
+_LONGEST: Final = 2000
 
 
 class MemhpError(Exception):
@@ -34,7 +38,11 @@ class MemhpError(Exception):
     exit_code: ExitCode = ExitCode.REFUSED
 
     def __str__(self) -> str:
-        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in self._sentence())
+        sentence = self._sentence()
+        if len(sentence) > _LONGEST:
+            # What it quotes is too long to be read; what to do next stands at its end.
+            sentence = f"{sentence[: _LONGEST // 2]} … {sentence[-_LONGEST // 2 :]}"
+        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in sentence)
 
     def _sentence(self) -> str:
         return super().__str__()

@@ -8,6 +8,7 @@ from memhp.core.geometry import BlockId, round_down, round_up
 
 _RUN = re.compile(r"([0-9]{1,6})(?:-([0-9]{1,6}))?")
 """A kernel counts its CPUs and nodes in thousands; a damaged file must not ask for all memory."""
+_MOST_NUMBERS = 1 << 17
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -87,7 +88,10 @@ def parse_list(text: str) -> tuple[int, ...]:
         match = _RUN.fullmatch(part)
         if match is None or int(match[2] or match[1]) < int(match[1]):
             raise ValueError(f"no list of numbers: {text!r}")
-        numbers.extend(range(int(match[1]), int(match[2] or match[1]) + 1))
+        run = range(int(match[1]), int(match[2] or match[1]) + 1)
+        if len(numbers) + len(run) > _MOST_NUMBERS:
+            raise ValueError("a list of more numbers than any machine has")
+        numbers.extend(run)
     return tuple(numbers)
 
 

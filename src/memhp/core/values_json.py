@@ -5,6 +5,7 @@ enum its value; a tuple or set an array; a mapping an object. Reading back goes
 by the types of the fields and accepts nothing else.
 """
 
+import json
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
@@ -28,6 +29,14 @@ class ValueFormatError(FormatError):
 
     def _sentence(self) -> str:
         return f"{self.found} is no {self.wanted}: the file is damaged or not memhp's"
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Read JSON; raises ``ValueError``, for what is nested too deep as well."""
+    try:
+        return json.loads(text)
+    except RecursionError as err:
+        raise ValueError("it is nested too deep") from err
 
 
 def to_json(value: Any) -> Any:
@@ -75,9 +84,10 @@ def _one_of(kinds: Sequence[Any], item: Any) -> Any:
         return None
     named: dict[str, Any] = {kind.__name__: kind for kind in kinds if is_dataclass(kind)}  # type: ignore[union-attr]
     if isinstance(item, dict) and named:
-        kind = named.get(item.get(_TYPE, ""))
+        name = item.get(_TYPE)
+        kind = named.get(name) if isinstance(name, str) else None
         if kind is None:
-            raise ValueFormatError(wanted=" or ".join(named), found=_shown(item.get(_TYPE)))
+            raise ValueFormatError(wanted=" or ".join(named), found=_shown(name))
         return from_json(kind, item)
     plain = [kind for kind in kinds if kind is not type(None) and not is_dataclass(kind)]
     if len(plain) != 1:
@@ -125,5 +135,8 @@ def _checked(kind: type[T], item: Any, wanted: str) -> T:
 
 
 def _shown(item: Any) -> str:
-    text = repr(item)
+    try:
+        text = repr(item)
+    except RecursionError:
+        return "what is nested so deep"
     return text if len(text) <= 60 else f"{text[:60]}…"

@@ -60,7 +60,10 @@ class KernelSource(Protocol):
 
 
 class ModelMachine:
-    """A modelled machine. Its steps never wait: what would block forever is refused."""
+    """A modelled machine. Its steps never wait: what would block for ever is refused.
+
+    A step that the kernel would try for ever ends as a deadline ends it.
+    """
 
     can = frozenset(
         {
@@ -144,7 +147,8 @@ class ModelMachine:
         present = kernel.iomem.ram_pages(kernel.block_range(number))
         poisoned = len(kernel.poisoned_in(number))
         own = (kernel.hosted.get(number) or 0) + block.altmap_pages
-        own = min(own + (number in kernel.unmovable), present - poisoned)
+        stuck = (number in kernel.unmovable) + (number in kernel.pinned)
+        own = min(own + stuck, present - poisoned)
         pages = {
             PageKind.UNMOVABLE: own,
             PageKind.HOLE: nr_pages - present,

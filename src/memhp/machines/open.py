@@ -12,7 +12,10 @@ if TYPE_CHECKING:  # a listing of this host needs nothing but its reader
     from memhp.core.machine import Machine
     from memhp.machines.lab.machine import LabMachine
 
-_KINDS = "addresses are linux:, linux:/saved/tree, model:NAME, model:FILE.machine and lab:NAME"
+_KINDS = (
+    "addresses are linux:, linux:DIR (a saved tree or a mounted model), model:NAME, "
+    "model:FILE.machine and lab:NAME"
+)
 
 
 def open_machine(address: str) -> "Machine":

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,25 +70,52 @@ class KeptKernel:
         self._file.came_of_it(outcome)
 
 
-def open_model(rest: str) -> ModelMachine:
-    """Open what follows ``model:``; empty means the shipped server.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InFile:
+    """A model machine in a state file: the machine itself, or a guest of it."""
+
+    path: Path
+    guest: str
+
+    @property
+    def address(self) -> str:
+        """The machine's address from any folder."""
+        return f"model:{self.path.absolute()}" + (f"/{self.guest}" if self.guest else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """A model machine that is booted from its description and lives in memory only."""
+
+    address: str
+    description: Description
+
+
+def find_model(rest: str) -> InFile | Described:
+    """Find what follows ``model:``; empty means the shipped server.
 
     ``NAME`` is a shipped machine, ``FILE.toml`` a description, any other file
     a state file, which comes before a shipped machine of its name; ``/GUEST``
     behind it is one of its guests. Raises ``MachineError`` and ``NoSuchObject``.
     """
-    address = f"model:{rest}"
     name, guest = _split(rest or "server")
     if _is_file(name) and not name.endswith(_DESCRIPTION_SUFFIX):
-        from memhp.model.store import StateFile  # noqa: PLC0415
+        return InFile(path=Path(name), guest=guest)
+    return Described(address=f"model:{rest}", description=_guest_of(_load(name), guest))
 
-        file = StateFile.open(name)
-        if guest:
-            file.identity_of(guest)
-        absolute = f"model:{Path(name).absolute()}" + (f"/{guest}" if guest else "")
-        return ModelMachine(address, KeptKernel(file, guest), absolute)
-    described = _load(name)
-    return ModelMachine(address, BootedKernel(start(_guest_of(described, guest)), address))
+
+def open_model(rest: str) -> ModelMachine:
+    """Open what follows ``model:``, as ``find_model()`` finds it; raises the same."""
+    address = f"model:{rest}"
+    found = find_model(rest)
+    if isinstance(found, Described):
+        return ModelMachine(address, BootedKernel(start(found.description), address))
+    from memhp.model.store import StateFile  # noqa: PLC0415
+
+    file = StateFile.open(found.path)
+    if found.guest:
+        file.identity_of(found.guest)
+    return ModelMachine(address, KeptKernel(file, found.guest), found.address)
 
 
 def _split(rest: str) -> tuple[str, str]:

@@ -68,7 +68,7 @@ def boot(
     mirrored = line.kernelcore_mirror and not line.movable_node
     for node in sorted({region.node for region in regions}):
         _make_zones(kernel, node, starts, mirrored=mirrored)
-    _link_pages(kernel)
+    _link_pages(kernel, mirrored=mirrored)
     _make_blocks(kernel)
     kernel.iomem = boot_resources(firmware, line)
     reserve_boot_pages(kernel)
@@ -200,19 +200,24 @@ def _counted_elsewhere(
     return zone is ZoneType.NORMAL and not region.mirrored
 
 
-def _link_pages(kernel: Kernel) -> None:
+def _link_pages(kernel: Kernel, *, mirrored: bool) -> None:
     """Name a zone in every page structure of boot memory, holes in sections included.
 
     A hole before a range belongs to that range's zone, what is left of the
-    last section to the last one (``memmap_init()``).
+    last section to the last one (``memmap_init()``). Of zones that share a span
+    each gets its own pages (``overlap_memmap_init()``).
     """
     sections = _present_sections(kernel.regions)
     hole = 0
     zone = None
     for region in kernel.regions:
+        movable = kernel.zones.get((region.node, ZoneType.MOVABLE))
+        movable_start = None if movable is None else movable.start_pfn
         for zone_type in BOOT_ZONES:
             candidate = kernel.zones.get((region.node, zone_type))
             if candidate is None or not candidate.populated:
+                continue
+            if _counted_elsewhere(zone_type, region, movable_start, mirrored=mirrored):
                 continue
             start = max(region.start_pfn, candidate.start_pfn)
             end = min(region.end_pfn, candidate.end_pfn)

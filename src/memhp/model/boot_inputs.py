@@ -13,7 +13,8 @@ from memhp.model.kernel import Kernel, Proposals
 from memhp.model.memblock import usable_ranges
 from memhp.model.profile import Profile
 
-_LEAST_MEMORY = 64 * MIB
+LEAST_MEMORY = 64 * MIB
+"""Less than any kernel boots with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,11 +73,11 @@ class BootInputs:
     def _check_memory(self) -> None:
         """Where kernel and initrd would lie is the boot loader's business; how much is not."""
         usable = sum(part.size_bytes for part in usable_ranges(self.firmware, self.line))
-        if usable < _LEAST_MEMORY:
+        if usable < LEAST_MEMORY:
             raise CannotPlan(
                 request=f"boot with '{self.line.text}'",
                 problem="it leaves too little memory",
-                advice=f"a kernel needs {format_size(_LEAST_MEMORY)}",
+                advice=f"a kernel needs {format_size(LEAST_MEMORY)}",
             )
 
 

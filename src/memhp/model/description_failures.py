@@ -4,7 +4,7 @@ import errno
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypedDict
 
 from memhp.core.geometry import PAGE_SHIFT, pages_of
 from memhp.core.ranges import PhysRange
@@ -13,8 +13,8 @@ from memhp.model.firmware import Dimm
 from memhp.model.kernel import Kernel
 from memhp.model.notifiers import INJECTABLE
 
-_KINDS = ("unmovable", "notifier", "poisoned")
-_UNMOVABLE_KEYS = ("blocks", "addresses", "dimm", "what")
+_KINDS = ("unmovable", "pinned", "notifier", "poisoned")
+_PLACED_KEYS = ("blocks", "addresses", "dimm", "what")
 _NOTIFIER_KEYS = ("event", "errno")
 _POISONED_KEYS = ("address", "dimm", "pages")
 _MOST_PAGES: Final = 4096
@@ -30,9 +30,19 @@ class Unmovable:
 
     def apply(self, kernel: Kernel) -> None:
         """Put it into the blocks that are there."""
-        for numbers in self.blocks:
-            for run in kernel.blocks.within(numbers.start, numbers.stop):
-                kernel.unmovable |= dict.fromkeys(range(run.start, run.end), self.what)
+        kernel.unmovable |= _in_blocks(kernel, self.blocks, self.what)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pinned:
+    """Pages in these blocks look movable and never move; ``what`` says who holds them."""
+
+    blocks: tuple[range, ...]
+    what: str
+
+    def apply(self, kernel: Kernel) -> None:
+        """Put it into the blocks that are there."""
+        kernel.pinned |= _in_blocks(kernel, self.blocks, self.what)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +69,7 @@ class Poisoned:
         kernel.poisoned |= set(self.pfns)
 
 
-Failure = Unmovable | NotifierError | Poisoned
+Failure = Unmovable | Pinned | NotifierError | Poisoned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,15 +89,23 @@ def read_failures(table: Table, ground: Ground) -> tuple[Failure, ...]:
     """Read ``[failures]``; raises ``DescriptionError``."""
     table.only(_KINDS)
     readers: tuple[tuple[str, Callable[[Table, Ground], Failure]], ...] = (
-        ("unmovable", _unmovable),
+        ("unmovable", lambda table, ground: Unmovable(**_placed(table, ground))),
+        ("pinned", lambda table, ground: Pinned(**_placed(table, ground))),
         ("notifier", _notifier),
         ("poisoned", _poisoned),
     )
     return tuple(read(one, ground) for kind, read in readers for one in table.tables(kind))
 
 
-def _unmovable(table: Table, ground: Ground) -> Unmovable:
-    table.only(_UNMOVABLE_KEYS)
+class _Placed(TypedDict):
+    """What lies in some blocks."""
+
+    blocks: tuple[range, ...]
+    what: str
+
+
+def _placed(table: Table, ground: Ground) -> _Placed:
+    table.only(_PLACED_KEYS)
     what = table.text("what")
     place = _only_one_of(table, ("blocks", "addresses", "dimm"))
     match place:
@@ -106,7 +124,16 @@ def _unmovable(table: Table, ground: Ground) -> Unmovable:
             raise table.error(
                 place, "names blocks that the machine does not have at boot", _what_is_there(ground)
             )
-    return Unmovable(blocks=blocks, what=what)
+    return {"blocks": blocks, "what": what}
+
+
+def _in_blocks(kernel: Kernel, blocks: tuple[range, ...], what: str) -> dict[int, str]:
+    """The same content for those of the blocks that are there."""
+    found: dict[int, str] = {}
+    for numbers in blocks:
+        for run in kernel.blocks.within(numbers.start, numbers.stop):
+            found |= dict.fromkeys(range(run.start, run.end), what)
+    return found
 
 
 def _blocks(table: Table) -> tuple[range, ...]:

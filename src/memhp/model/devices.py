@@ -42,8 +42,9 @@ class VirtioMemDevice:
 
     ``plugged`` holds a bit a sub-block for every Linux block that the driver
     ever used, by block number; ``next_block`` is the first that it never used.
-    What state a block is in follows from the block itself. ``working`` is set
-    while the driver serves a request, ``retry`` when it should go on.
+    What state a block is in follows from the block itself. ``held`` has a bit for
+    each sub-block, by block number, in which something cannot move. ``working`` is
+    set while the driver serves a request, ``retry`` when it should go on.
     """
 
     name: str
@@ -56,6 +57,7 @@ class VirtioMemDevice:
     requested_bytes: int = 0
     group: int | None = None
     plugged: dict[int, int] = field(default_factory=dict)
+    held: dict[int, int] = field(default_factory=dict)
     working: bool = False
     retry: bool = False
 

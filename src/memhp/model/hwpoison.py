@@ -2,18 +2,22 @@
 
 Source: ``memory_failure()``, ``soft_offline_page()``.
 
-Model: on a machine of which no page was ever touched, every page counts as free.
+Model: on a machine of which no page was ever touched, a page of an online block
+counts as free unless it is among those known to hold what cannot move.
 """
 
 import errno
+from typing import Final
 
+from memhp.core.errno_names import EHWPOISON
 from memhp.core.geometry import PAGE_SHIFT
 from memhp.core.words import BlockState
 from memhp.model.kernel import Kernel
-from memhp.model.steps import EHWPOISON, KernelRefusal
+from memhp.model.steps import KernelRefusal
 from memhp.model.tree.entries import word
 
 _IGNORED = frozenset({"huge page", "reserved kernel page"})
+_FREE: Final = "free buddy page: Recovered"
 
 
 def hard_offline_page(kernel: Kernel, written: str) -> None:
@@ -23,9 +27,13 @@ def hard_offline_page(kernel: Kernel, written: str) -> None:
         raise KernelRefusal(errno.ENXIO, f"page frame {pfn:#x} is not online")
     if pfn in kernel.poisoned:
         raise KernelRefusal(EHWPOISON, f"page frame {pfn:#x} is poisoned already")
+    if pfn in kernel.held:
+        # It stays in use, and yet counts as poisoned.
+        _poison(kernel, pfn, "kernel page: Ignored")
+        raise KernelRefusal(errno.EBUSY, f"page frame {pfn:#x} is the kernel's own")
     found = "free buddy page" if kernel.pages is None else kernel.pages.poison(pfn)
     kept = found in _IGNORED
-    _poison(kernel, pfn, f"recovery action for {found}: {'Ignored' if kept else 'Recovered'}")
+    _poison(kernel, pfn, f"{found}: {'Ignored' if kept else 'Recovered'}")
     if kept:
         raise KernelRefusal(errno.EBUSY, f"page frame {pfn:#x} is a {found}, and stays in use")
 
@@ -38,16 +46,19 @@ def soft_offline_page(kernel: Kernel, written: str) -> None:
         raise KernelRefusal(errno.ENXIO, f"there is no page frame {pfn:#x}")
     if block.state is BlockState.OFFLINE:
         raise KernelRefusal(errno.EIO, f"page frame {pfn:#x} is not online")
-    if pfn not in kernel.poisoned:
-        if kernel.pages is not None:
-            kernel.pages.soft_poison(pfn)
-        _poison(kernel, pfn, "recovery action for free buddy page: Recovered")
+    if pfn in kernel.poisoned:
+        return
+    if pfn in kernel.held:
+        raise KernelRefusal(errno.EIO, f"page frame {pfn:#x} is the kernel's own")
+    if kernel.pages is not None:
+        kernel.pages.soft_poison(pfn)
+    _poison(kernel, pfn, _FREE)
 
 
-def _poison(kernel: Kernel, pfn: int, words: str) -> None:
+def _poison(kernel: Kernel, pfn: int, action: str) -> None:
     kernel.poisoned.add(pfn)
     kernel.poison_counter += 1
-    kernel.printk(f"Memory failure: {pfn:#x}: {words}")
+    kernel.printk(f"Memory failure: {pfn:#x}: recovery action for {action}")
 
 
 def _is_online(kernel: Kernel, pfn: int) -> bool:

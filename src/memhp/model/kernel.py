@@ -65,6 +65,9 @@ class PageLevel(Protocol):
     and zones are all that is known. Ranges are frames, half-open.
     """
 
+    def real(self) -> "PageLevel":
+        """The pages themselves, where these are only saved ones."""
+
     def obstacle(self, start: int, end: int, poisoned: Collection[int] = ()) -> Obstacle | None:
         """Find the page at which ``start_isolate_page_range()`` would stop, if any."""
 
@@ -121,8 +124,10 @@ class Kernel:
     ``hosted`` counts, by block, the pages of the kernel itself, which make a
     block impossible to take offline (one in a kernel zone only while
     ``own_pages_block`` is set); ``unmovable`` names the blocks in which a description or a
-    recording says that something cannot move. ``poisoned`` and ``reserved``
-    (what booting kept) hold page frames. ``pages`` is ``None`` until one is touched.
+    recording says that something cannot move, ``held`` page frames of which that is known,
+    ``pinned`` blocks in which something looks movable and never moves. ``poisoned`` and
+    ``reserved`` (what booting kept) hold page frames. ``pages`` is ``None`` until one is
+    touched.
     """
 
     profile: Profile
@@ -146,6 +151,8 @@ class Kernel:
     reserved: RangeSet = field(default_factory=RangeSet)
     own_pages_block: bool = True
     unmovable: dict[int, str] = field(default_factory=dict)
+    held: set[int] = field(default_factory=set)
+    pinned: dict[int, str] = field(default_factory=dict)
     poisoned: set[int] = field(default_factory=set)
     poison_counter: int = 0
     notifier_errors: dict[str, int] = field(default_factory=dict)

@@ -72,6 +72,11 @@ def what_cannot_move(
     return None
 
 
+def holds_fast(kernel: Kernel, number: int, block: Block) -> bool:
+    """Whether whoever allocates the block's range gives up (``alloc_contig_range()``)."""
+    return number in kernel.pinned or what_cannot_move(kernel, number, block) is not None
+
+
 def _offline_pages(kernel: Kernel, number: int, block: Block) -> Steps[None]:
     """Everything that may refuse, in the kernel's order."""
     if kernel.iomem.ram_pages(kernel.block_range(number)) != kernel.pages_per_block:
@@ -86,6 +91,10 @@ def _offline_pages(kernel: Kernel, number: int, block: Block) -> Steps[None]:
         yield Pause.GOING_OFFLINE
         ask_notifiers(kernel, GOING_OFFLINE)
         yield Pause.MIGRATING
+        # A pinned page is no obstacle until it has to move, and then for ever:
+        # ``folio_migrate_mapping()`` answers EAGAIN, and nothing counts how often.
+        while number in kernel.pinned:
+            yield Pause.RETRYING
         while kernel.pages is not None:
             left = kernel.pages.move_out(kernel, *kernel.block_pfns(number))
             if left.nothing:
@@ -96,8 +105,14 @@ def _offline_pages(kernel: Kernel, number: int, block: Block) -> Steps[None]:
             kernel.pages.put_back(*kernel.block_pfns(number))
         if not isinstance(err, Signal):
             raise
-        why = "signal backoff" if left.nothing else f"signal backoff: {left}"
-        raise KernelRefusal(errno.EINTR, why) from None
+        raise KernelRefusal(errno.EINTR, _backoff(kernel, number, left)) from None
+
+
+def _backoff(kernel: Kernel, number: int, left: Left) -> str:
+    what = kernel.pinned.get(number)
+    if what is not None:
+        return f"signal backoff: pages are pinned, and the kernel would try for ever: {what}"
+    return "signal backoff" if left.nothing else f"signal backoff: {left}"
 
 
 def _describes_others(kernel: Kernel, number: int) -> bool:

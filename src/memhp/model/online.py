@@ -7,11 +7,12 @@ Source: ``device_online()``, ``memory_subsys_online()``,
 import errno
 from dataclasses import replace
 
+from memhp.core.errno_names import EHWPOISON
 from memhp.core.words import BlockState, OnlineType, ZoneType
 from memhp.model.blocks import Block
 from memhp.model.kernel import Kernel
 from memhp.model.notifiers import GOING_ONLINE, ask_notifiers
-from memhp.model.steps import EHWPOISON, KernelRefusal, Pause, Steps
+from memhp.model.steps import KernelRefusal, Pause, Steps
 from memhp.model.virtio_mem_hooks import after_online, unplugged_pages
 from memhp.model.zone_choice import zone_for
 from memhp.model.zones import Zone

@@ -35,9 +35,19 @@ PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     "devices": ("slots", "virtio_mem"),
     "iomem": ("iomem",),
     "mappings": ("page_tables", "hosted", "reserved"),
-    "faults": ("unmovable", "poisoned", "poison_counter", "notifier_errors", "own_pages_block"),
+    "faults": (
+        "unmovable",
+        "held",
+        "pinned",
+        "poisoned",
+        "poison_counter",
+        "notifier_errors",
+        "own_pages_block",
+    ),
     "counters": ("seqnum",),
 }
+ADDED_LATER: Final = frozenset({"pinned"})
+"""Fields that older state files lack, and that then have their default."""
 HAPPENED: Final = frozenset({"uevents", "log"})
 """Fields that are kept in the log and not in the state."""
 APART: Final = frozenset({"pages"})
@@ -65,7 +75,7 @@ def decode_kernel(parts: Mapping[str, str]) -> Kernel:
         given: dict[str, Any] = {}
         for part, names in PARTS.items():
             items = json.loads(parts[part])
-            if items.keys() != set(names):
+            if not set(names) - ADDED_LATER <= items.keys() <= set(names):
                 raise CodecError(f"the part '{part}' has other fields")
             given |= {name: each[name].decode(item) for name, item in items.items()}
         return Kernel(**given)

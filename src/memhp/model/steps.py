@@ -6,16 +6,14 @@ in at a stop ends the change as ``-EINTR`` does where the kernel looks at
 pending signals; elsewhere the kernel does not look, and neither does the model.
 """
 
-import errno
 import os
 from collections.abc import Callable, Generator
 from enum import StrEnum
 from typing import Final, TypeVar
 
+from memhp.core.errno_names import errno_name
+
 T = TypeVar("T")
-EHWPOISON: Final = 133
-"""Linux's errno for a poisoned page; Python's ``errno`` does not know it."""
-_NAMES: dict[int, str] = {**errno.errorcode, EHWPOISON: "EHWPOISON"}
 
 
 class Pause(StrEnum):
@@ -28,6 +26,11 @@ class Pause(StrEnum):
     RETRYING = "migration failed, and is tried again"
     BETWEEN_BLOCKS = "one block is done and the next comes"
 
+
+LOOKS_FOR_SIGNALS: Final = frozenset(
+    {Pause.LOCK, Pause.GOING_OFFLINE, Pause.MIGRATING, Pause.RETRYING}
+)
+"""Where the kernel looks for a signal: ``lock_device_hotplug_sysfs()``, ``offline_pages()``."""
 
 Steps = Generator[Pause, None, T]
 
@@ -50,31 +53,26 @@ class KernelRefusal(OSError):
     @property
     def errno_name(self) -> str:
         """The errno as the headers spell it: ``EBUSY``."""
-        return _NAMES.get(self.errno or 0, f"errno {self.errno}")
+        return errno_name(self.errno or 0) or f"errno {self.errno}"
 
     def __str__(self) -> str:
         return f"{self.reason} [{self.errno_name}: {os.strerror(self.errno or 0)}]"
 
 
-PATIENCE: Final = 3
-"""How often a plain call lets a change try again where nothing can come of it."""
-
-
 def run(steps: Steps[T], at_stop: Callable[[Pause], None] = lambda _pause: None) -> T:
-    """Run a change to its end and tell of its stops; raises ``WouldBlock`` where it would wait.
+    """Run a change to its end and tell of its stops.
 
-    What would be tried again for ever ends as by the signal that a deadline
-    sends: nothing else happens while a plain call runs.
+    It never waits: raises ``WouldBlock`` where a stepped change holds the lock,
+    and sends a signal where the kernel would try for ever.
     """
-    tried = 0
+    pause: Pause | None = None
     while True:
         try:
-            pause = next(steps) if tried < PATIENCE else steps.throw(Signal())
+            pause = next(steps) if pause is not Pause.RETRYING else steps.throw(Signal())
         except StopIteration as stop:
             result: T = stop.value
             return result
         if pause is Pause.LOCK:
             steps.close()
             raise WouldBlock
-        tried = tried + 1 if pause is Pause.RETRYING else 0
         at_stop(pause)

@@ -23,9 +23,10 @@ from memhp.model.persist import decode_kernel, encode_kernel
 from memhp.model.steps import KernelRefusal
 from memhp.model.store_database import create_database, judged, open_database
 from memhp.model.store_holder import drop_holder, note_holder
-from memhp.model.store_log import LogRow, read_rows, write_row
+from memhp.model.store_log import Deed, LogRow, deed_of, read_rows, write_row
 from memhp.model.store_pages import read_pages, save_pages
 from memhp.model.store_place import built_beside
+from memhp.model.store_served import ServedNote, refuse_served
 
 _BOOTED = "boot"
 _DONE = "done"
@@ -51,6 +52,7 @@ class StateFile:
         self._connection = connection
         self._clock = clock
         self._outcome = _DONE
+        self._notes: dict[str, ServedNote] = {}
         # Whoever opens a machine by its address has no place to close it at.
         self._close = weakref.finalize(self, connection.close)
 
@@ -72,11 +74,19 @@ class StateFile:
 
     @classmethod
     def open(
-        cls, path: str | Path, *, wait_seconds: float = _WAIT_SECONDS, clock: Clock = utc_now
+        cls,
+        path: str | Path,
+        *,
+        wait_seconds: float = _WAIT_SECONDS,
+        clock: Clock = utc_now,
+        one_thread: bool = True,
     ) -> Self:
-        """Open a machine; raises ``NoSuchMachine`` or ``StateFileError``."""
+        """Open a machine; raises ``NoSuchMachine`` or ``StateFileError``.
+
+        With ``one_thread`` off, any thread may use it, one at a time.
+        """
         target = Path(path)
-        return cls(target, open_database(target, wait_seconds), clock)
+        return cls(target, open_database(target, wait_seconds, one_thread=one_thread), clock)
 
     def __enter__(self) -> Self:
         return self
@@ -90,7 +100,9 @@ class StateFile:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the file, and of what is served from it."""
+        while self._notes:
+            self._notes.popitem()[1].take_away()
         self._close()
 
     @property
@@ -124,7 +136,11 @@ class StateFile:
         return tuple(part for (part,) in rows if part)
 
     def load(self, part: str = "") -> Kernel:
-        """Read the machine, or a guest of it, to look at; raises ``NoSuchObject``."""
+        """Read the machine, or a guest of it, to look at.
+
+        Raises ``NoSuchObject``, and ``MachineLocked`` at once while it is served.
+        """
+        self._refuse_served(part)
         with judged(self._path):
             return self._decode(part, self._read(part))
 
@@ -137,7 +153,7 @@ class StateFile:
         refuses may have changed (a stored online type stays stored). After any
         other exception everything is as it was.
         """
-        with self._exclusively(what):
+        with self._exclusively(what, part):
             with judged(self._path):
                 before = self._read(part)
                 kernel = self._decode(part, before)
@@ -152,6 +168,26 @@ class StateFile:
         if refusal is not None:
             raise refusal
 
+    def serve(self, part: str, folder: str) -> None:
+        """Keep everybody else from this machine until this is closed; it is served at ``folder``.
+
+        Raises ``MachineLocked`` and ``NoSuchObject``.
+        """
+        self.identity_of(part)
+        self._notes[part] = ServedNote(self._path, part, folder)
+        try:
+            # A change that had begun before is waited for.
+            with self._exclusively("serve it", part):
+                pass
+        except BaseException:
+            self._notes.pop(part).take_away()
+            raise
+
+    def keep(self, kernel: Kernel, deed: Deed) -> None:
+        """Save a machine that is served as it stands, with a row in the log for what was done."""
+        with self._exclusively(deed.asked, deed.part), judged(self._path):
+            self._write(kernel, deed, self._read(deed.part))
+
     def came_of_it(self, outcome: str) -> None:
         """Say what came of the change that is under way; the log keeps it."""
         self._outcome = outcome
@@ -163,7 +199,7 @@ class StateFile:
         if part not in machines:
             raise self._no_such(part)
         kernel = start(machines[part])
-        with self._exclusively(_BOOTED), judged(self._path):
+        with self._exclusively(_BOOTED, part), judged(self._path):
             self._save(kernel, part, _BOOTED, {})
             self._connection.execute("UPDATE machine SET boots = boots + 1 WHERE part = ?", (part,))
 
@@ -173,11 +209,14 @@ class StateFile:
             return read_rows(self._connection)
 
     @contextmanager
-    def _exclusively(self, what: str) -> Iterator[None]:
+    def _exclusively(self, what: str, part: str) -> Iterator[None]:
         """Hold the file: nobody else can begin a change; all of it is kept, or nothing."""
+        self._refuse_served(part)
         self._begin()
         self._outcome = _DONE
         try:
+            # Once more: who serves it may have come while this waited.
+            self._refuse_served(part)
             note_holder(self._path, what, self._clock().strftime("%H:%M:%SZ"))
             yield
             drop_holder(self._path)
@@ -187,6 +226,10 @@ class StateFile:
             drop_holder(self._path)
             self._roll_back()
             raise
+
+    def _refuse_served(self, part: str) -> None:
+        if part not in self._notes:
+            refuse_served(self._path, part)
 
     def _roll_back(self) -> None:
         """Undo the change; where even that fails, whoever opens the file next does it."""
@@ -216,20 +259,17 @@ class StateFile:
 
     def _decode(self, part: str, state: Mapping[str, str]) -> Kernel:
         kernel = decode_kernel(state)
-        read_pages(self._connection, part, kernel)
+        read_pages(self._connection, self._path, part, kernel)
         return kernel
 
     def _save(self, kernel: Kernel, part: str, asked: str, before: Mapping[str, str]) -> None:
-        _save_state(self._connection, part, encode_kernel(kernel), before)
-        save_pages(self._connection, part, kernel)
-        write_row(
-            self._connection,
-            kernel,
-            time=self._clock(),
-            part=part,
-            asked=asked,
-            outcome=self._outcome,
-        )
+        deed = deed_of(kernel, part=part, asked=asked, outcome=self._outcome)
+        self._write(kernel, deed, before)
+
+    def _write(self, kernel: Kernel, deed: Deed, before: Mapping[str, str]) -> None:
+        _save_state(self._connection, deed.part, encode_kernel(kernel), before)
+        save_pages(self._connection, deed.part, kernel)
+        write_row(self._connection, deed, self._clock())
 
     def _no_such(self, part: str) -> NoSuchObject:
         guests = ", ".join(self.parts())
@@ -253,7 +293,7 @@ def _fill(path: Path, description: Description, source: tuple[str, str], clock: 
             connection.execute("INSERT INTO machine VALUES (?, ?, 1)", (part, str(uuid.uuid4())))
             _save_state(connection, part, encode_kernel(kernel), {})
             save_pages(connection, part, kernel)
-            write_row(connection, kernel, time=clock(), part=part, asked=_BOOTED, outcome=_DONE)
+            write_row(connection, deed_of(kernel, part=part, asked=_BOOTED, outcome=_DONE), clock())
         connection.execute("COMMIT")
     finally:
         connection.close()

@@ -63,11 +63,13 @@ def create_database(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def open_database(path: Path, wait_seconds: float) -> sqlite3.Connection:
+def open_database(
+    path: Path, wait_seconds: float, *, one_thread: bool = True
+) -> sqlite3.Connection:
     """Open a state file; raises ``NoSuchMachine`` or ``StateFileError`` for what is none."""
     _check_file(path)
     with judged(path):
-        connection = _connect(path, "rw", wait_seconds)
+        connection = _connect(path, "rw", wait_seconds, one_thread=one_thread)
         try:
             _check_version(path, connection)
         except BaseException:
@@ -100,11 +102,14 @@ def judged(path: Path) -> Iterator[None]:
         raise _damaged(path, str(err)) from err
 
 
-def _connect(path: Path, mode: str, wait_seconds: float) -> sqlite3.Connection:
+def _connect(
+    path: Path, mode: str, wait_seconds: float, *, one_thread: bool = True
+) -> sqlite3.Connection:
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,
         timeout=wait_seconds,
+        check_same_thread=one_thread,
         isolation_level=None,
     )
     connection.execute("PRAGMA synchronous=EXTRA")

@@ -26,25 +26,39 @@ class LogRow:
     messages: tuple[str, ...]
 
 
-def write_row(
-    connection: sqlite3.Connection,
-    kernel: Kernel,
-    *,
-    time: datetime,
-    part: str,
-    asked: str,
-    outcome: str,
-) -> None:
-    """Add a row for what was asked of a kernel, with what it sent and wrote since it was loaded."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deed:
+    """What was asked of a machine, or of its guest ``part``, and what came of it."""
+
+    part: str
+    asked: str
+    outcome: str
+    uevents: tuple[Uevent, ...]
+    messages: tuple[str, ...]
+
+
+def deed_of(kernel: Kernel, *, part: str, asked: str, outcome: str) -> Deed:
+    """What was asked, with all that the kernel sent and wrote since it was loaded."""
+    return Deed(
+        part=part,
+        asked=asked,
+        outcome=outcome,
+        uevents=tuple(kernel.uevents),
+        messages=tuple(kernel.log),
+    )
+
+
+def write_row(connection: sqlite3.Connection, deed: Deed, time: datetime) -> None:
+    """Add a row for what was done."""
     connection.execute(
         "INSERT INTO log (time, part, asked, outcome, uevents, messages) VALUES (?, ?, ?, ?, ?, ?)",
         (
             time.isoformat(timespec="seconds"),
-            part,
-            _one_line(asked),
-            _one_line(outcome),
-            fold_uevents(kernel.uevents),
-            "\n".join(_one_line(message) for message in kernel.log),
+            deed.part,
+            _one_line(deed.asked),
+            _one_line(deed.outcome),
+            fold_uevents(deed.uevents),
+            "\n".join(_one_line(message) for message in deed.messages),
         ),
     )
 

@@ -3,8 +3,9 @@
 Source: ``virtio_mem_sbm_unplug_request()``, ``virtio_mem_bbm_unplug_request()``,
 ``offline_and_remove_memory()``.
 
-Model: a block that holds something unmovable gives back nothing, where the
-driver would still free its other sub-blocks.
+Model: where something in a block is known to be unmovable or pinned, but not where
+in it (the kernel's own pages, what a description says), the block gives back
+nothing; the driver would still free its other sub-blocks.
 """
 
 from memhp.core.geometry import pages_of
@@ -14,7 +15,7 @@ from memhp.model.blocks import Block
 from memhp.model.devices import VirtioMemDevice
 from memhp.model.hot_add import remove_memory
 from memhp.model.kernel import Kernel
-from memhp.model.offline import device_offline, what_cannot_move
+from memhp.model.offline import device_offline, holds_fast
 from memhp.model.online import arm, device_online
 from memhp.model.steps import KernelRefusal, Steps
 
@@ -67,19 +68,24 @@ def _rank(kernel: Kernel, device: VirtioMemDevice, number: int) -> int | None:
 
 
 def _free_parts(kernel: Kernel, device: VirtioMemDevice, number: int, most: int) -> int:
-    """Free up to so many plugged sub-blocks of a block, the highest first."""
+    """Free up to so many plugged sub-blocks of a block, the highest first.
+
+    One that cannot be freed is passed over.
+    """
     block = kernel.blocks.get(number)
     if block is None:
         return 0
     if kernel.pages is not None and block.state is BlockState.ONLINE:
         return _free_parts_of_pages(kernel, device, number, most)
-    if what_cannot_move(kernel, number, block) is not None:
+    if holds_fast(kernel, number, block):
         return 0
-    bits, count = device.plugged[number], 0
-    while bits and count < most:
-        bits &= ~(1 << bits.bit_length() - 1)
+    held = device.held.get(number, 0) if block.state is BlockState.ONLINE else 0
+    free, count = device.plugged[number] & ~held, 0
+    while free and count < most:
+        highest = 1 << free.bit_length() - 1
+        free &= ~highest
+        device.plugged[number] &= ~highest
         count += 1
-    device.plugged[number] = bits
     _unmanage(kernel, block, count * pages_of(device.sub_block_bytes))
     return count
 
@@ -133,7 +139,9 @@ def _remove_big(kernel: Kernel, device: VirtioMemDevice, numbers: range) -> Step
     """Take every page of a big block, then offline and remove it, then unplug it."""
     for number in numbers:
         block = kernel.blocks.get(number)
-        if block is not None and what_cannot_move(kernel, number, block) is not None:
+        if block is None or block.state is BlockState.OFFLINE:
+            continue
+        if number in device.held or holds_fast(kernel, number, block):
             return False
     removed = yield from _offline_and_remove(kernel, numbers)
     if removed:

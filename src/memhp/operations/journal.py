@@ -14,7 +14,7 @@ from typing import Self
 
 from memhp.core.errors import JournalError
 from memhp.core.events import Event, OperationEnded, StepEnded, StepStarted
-from memhp.core.values_json import ValueFormatError, from_json, to_json
+from memhp.core.values_json import ValueFormatError, from_json, parse_json, to_json
 from memhp.core.words import ExitCode
 from memhp.operations.journal_records import (
     Begun,
@@ -160,7 +160,7 @@ class Journal:
 
 
 def _record(line: bytes) -> Record:
-    record: Record = from_json(Record, json.loads(line))
+    record: Record = from_json(Record, parse_json(line))
     return record
 
 

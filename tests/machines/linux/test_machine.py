@@ -1,5 +1,6 @@
 """A Linux machine through its files: trees saved from real guests, odd ones, and this host."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -246,13 +247,28 @@ def sentence_of(root: Path) -> str:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize(
-    "text", [b"", b"\0\xff\n", b"9" * 5000, b"Node x, zone\n0-9\n", b"-5,3-\n"]
-)
+    "text",
+    [
+        b"", b"\0\xff\n", b"9" * 5000, b"Node x, zone\n0-9\n", b"-5,3-\n",
+        b"Node 0, zone Normal\n  spanned  " + b"9" * 5000,
+        b"Node " + b"9" * 5000 + b", zone Normal\n  spanned  1\n",
+    ],
+)  # fmt: skip
 def test_garbled_files_end_in_values_or_a_sentence(path: str, text: bytes, tmp_path: Path) -> None:
     root = save_tree(tmp_path, {0: SavedBlock()})
     (root / path).parent.mkdir(parents=True, exist_ok=True)
     (root / path).write_bytes(text)
     assert "\n" not in sentence_of(root)
+
+
+@pytest.mark.parametrize("path", ["proc/iomem", f"{NODES}/online", f"{MEMORY}/memory0/valid_zones"])
+def test_nobody_waits_for_a_fifo(path: str, tmp_path: Path) -> None:
+    root = save_tree(tmp_path, {0: SavedBlock()})
+    (root / path).parent.mkdir(parents=True, exist_ok=True)
+    (root / path).unlink(missing_ok=True)
+    os.mkfifo(root / path)
+    snapshot = open_linux(str(root)).snapshot()
+    assert [block.state for block in snapshot.blocks] == [BlockState.ONLINE]
 
 
 def test_a_folder_where_a_file_should_be(tmp_path: Path) -> None:

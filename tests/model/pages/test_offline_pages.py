@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from booted import booted, write
 from memhp.core.geometry import NodeId
-from memhp.core.words import ZoneType
+from memhp.core.words import OnlineType, ZoneType
 from memhp.model.kernel import Kernel
 from memhp.model.offline import device_offline
 from memhp.model.pages.allocate import Request
@@ -20,6 +20,7 @@ from memhp.model.pages.holders import Holding
 from memhp.model.pages.machine_pages import MachinePages
 from memhp.model.pages.words import MigrateType, PageKind
 from memhp.model.steps import KernelRefusal, Pause, Signal, run
+from memhp.model.tree.tree import Tree
 from page_rules import broken_page_rules, content
 
 TWO_NODES = """
@@ -227,4 +228,65 @@ def test_gfp_of_migration_from_a_kernel_zone() -> None:
     held = pages.allocate(Request(gfp=Gfp.MOVABLE, node=NodeId(1), count=10), PageKind.ANON, "x")
     assert held is not None
     assert (pages.holders.heads(held) // 32768 < 8).all()
+    assert broken_page_rules(kernel, pages) == []
+
+
+def test_while_a_block_goes_offline_its_pageblocks_are_isolated() -> None:
+    """Free pages leave MemFree at once, and pagetypeinfo shows where they are."""
+    kernel, pages = machine()
+    held = grow(pages, PageKind.ANON, 60000, node=1)
+    assert held is not None
+    pages.drain()
+    free = area_of(pages, 1, ZoneType.MOVABLE)
+    steps = device_offline(kernel, 9)
+    assert next(steps) is Pause.GOING_OFFLINE
+    inside = int(np.count_nonzero(pages.holders.heads(held) // 32768 == 9))
+    assert 0 < inside < 32768
+    assert area_of(pages, 1, ZoneType.MOVABLE) == free - (32768 - inside)
+    row = next(
+        line
+        for line in Tree(kernel).read("/proc/pagetypeinfo").splitlines()
+        if line.startswith("Node 1, zone  Movable") and "type" not in line
+    )
+    assert row.split()[4:] == ["0", "192", "0", "0", "64"]
+    assert broken_page_rules(kernel, pages) == []
+    with pytest.raises(KernelRefusal):
+        steps.throw(Signal())
+    assert area_of(pages, 1, ZoneType.MOVABLE) == free
+    assert broken_page_rules(kernel, pages) == []
+
+
+def test_an_armed_type_stays_armed_when_offlining_fails() -> None:
+    kernel, pages = machine()
+    pinned = grow(pages, PageKind.ANON, 60000, node=1)
+    assert pinned is not None
+    pages.holders.pin(pinned)
+    assert write(kernel, 9, "online_kernel") == "EINVAL"
+    assert write(kernel, 9, "offline") == "EINTR"
+    block = kernel.blocks.get(9)
+    assert block is not None
+    assert block.armed is OnlineType.ONLINE_KERNEL
+
+
+GIGANTIC = '[[node]]\nmemory = "8G"\n[[node]]\nmemory = "4G"\n'
+
+
+def test_huge_pages_of_1_gib_go_to_a_free_one_or_nowhere() -> None:
+    kernel = booted(GIGANTIC)
+    pages = open_pages(kernel)
+    pool = pages.hugetlb
+    used = pool.take(pages, PageKind.GIGANTIC, NodeId(1), "a")
+    assert used is not None
+    before = content(pages)["a"]
+    assert len(before) == 1 << 18
+    block = int(pages.holders.heads(used)[0]) // 32768
+    assert write(kernel, block, "offline") == "EINTR"
+    assert pool.add(pages, PageKind.GIGANTIC, NodeId(0))
+    assert write(kernel, block, "offline") == ""
+    assert content(pages)["a"] == before
+    assert pages.area_of(int(pages.holders.heads(used)[0])) is pages.area(
+        NodeId(0), ZoneType.NORMAL
+    )
+    # The page that it left was free, and was dissolved as a whole.
+    assert pool.idle == []
     assert broken_page_rules(kernel, pages) == []

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from booted import booted, write
 from memhp.core.errors import StateFileError
 from memhp.core.geometry import MIB, NodeId
+from memhp.core.words import ZoneType
 from memhp.model.codec import CodecError
 from memhp.model.kernel import Kernel
 from memhp.model.pages.build import open_pages
@@ -19,6 +20,7 @@ from memhp.model.pages.processes import Processes
 from memhp.model.pages.save import decode_pages, encode_pages
 from memhp.model.persist import decode_kernel, encode_kernel
 from memhp.model.store import StateFile
+from memhp.model.store_pages import SavedPages
 from memhp.model.workload import Fork, Grow, KernelGrow, KernelMemory, Memory, Shrink
 from page_rules import broken_page_rules, content
 
@@ -149,3 +151,24 @@ def test_wrong_blobs_are_no_pages(name: str, blob: bytes) -> None:
     blobs = dict(encode_pages(kernel)) | {name: blob}
     with pytest.raises(CodecError):
         decode_pages(kernel, blobs)
+
+
+def test_pages_are_decoded_when_they_are_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "m.machine"
+    with StateFile.create(path, WORK) as state:
+        kernel = state.load()
+        assert isinstance(kernel.pages, SavedPages)
+        assert kernel.online_blocks() > 0
+        free = kernel.numbers(kernel.zone(NodeId(0), ZoneType.DMA32)).free
+        assert isinstance(kernel.pages, MachinePages)
+        assert free == kernel.pages.area(NodeId(0), ZoneType.DMA32).free
+
+
+def test_a_change_that_asks_for_no_page_writes_none(tmp_path: Path) -> None:
+    path = tmp_path / "m.machine"
+    with StateFile.create(path, WORK) as state:
+        touched = dict(sqlite3.connect(path).execute("SELECT name, crc FROM pages"))
+        with state.change("a setting") as kernel:
+            kernel.settings.auto_movable_ratio = 5
+        assert state.load().settings.auto_movable_ratio == 5
+        assert dict(sqlite3.connect(path).execute("SELECT name, crc FROM pages")) == touched

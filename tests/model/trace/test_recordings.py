@@ -44,7 +44,8 @@ def test_a_stripped_recording_holds_no_answer(path: Path) -> None:
     assert "boot" not in stripped
     assert "observe" not in json.dumps(stripped["steps"])
     for step in stripped["steps"]:
-        assert step.get("errno", "EBUSY") == "EBUSY"
+        softly = step.get("path") == "soft_offline_page"
+        assert step.get("errno", "EBUSY") in ({"EBUSY", "EIO"} if softly else {"EBUSY"})
         assert step.get("removed", False) is False
         assert not {"ok", "text", "plugged", "rc"} & step.keys()
 

@@ -4,7 +4,6 @@ memhp offline node1 --dry-run --json -M model:rack1.machine > plan.json
 memhp apply plan.json -M model:rack1.machine
 """
 
-import json
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 from memhp.core.errors import ArgumentError
 from memhp.core.plan import Plan
 from memhp.core.request import Conditions
-from memhp.core.values_json import from_json
+from memhp.core.values_json import from_json, parse_json
 from memhp.core.words import ExitCode
 from memhp.interfaces.cli.carry_out import add_deadline_option, conduct, conductor_of
 from memhp.interfaces.cli.live_guard import refuse_unnamed_live
@@ -68,7 +67,7 @@ def _machine_of(plan: Plan, args: Namespace) -> str:
 def _read(path: str) -> object:
     try:
         text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
-        return json.loads(text)
+        return parse_json(text)
     except OSError as err:
         raise ArgumentError(
             text=path, problem=f"cannot be read ({err.strerror})", advice="give a plan's file"

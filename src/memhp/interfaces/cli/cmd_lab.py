@@ -22,6 +22,7 @@ from memhp.core.words import ExitCode
 from memhp.interfaces.cli.lab_pages import add_pages_arguments, run_pages
 from memhp.interfaces.cli.options import add_json_option
 from memhp.interfaces.cli.show import print_json
+from memhp.machines.lab.carried import Carried
 from memhp.machines.lab.guest import Guest, guests
 from memhp.machines.lab.kernels import KERNELS
 
@@ -36,6 +37,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     up.add_argument("--kernel", choices=KERNELS, default=KERNELS[0], help="which kernel to boot")
     up.add_argument("--nodes", default="1G", metavar="SIZES", help="memory of each node, as 1G,0")
     up.add_argument("--cmdline", default="", metavar="TEXT", help="more for the command line")
+    up.add_argument(
+        "--program",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a program of this host that it gets, with its libraries",
+    )
     _add_device_options(up)
     add_json_option(up)
     shell = actions.add_parser("sh", description="Run a command in a guest.")
@@ -53,7 +61,7 @@ def run(args: Namespace) -> ExitCode:
     """Do what was asked for."""
     match args.action:
         case "up":
-            Guest(args.name).up(_shape(args))
+            Guest(args.name).up(_shape(args), Carried(programs=tuple(args.program)))
             _say(args, "up")
         case "sh":
             return _run(args)

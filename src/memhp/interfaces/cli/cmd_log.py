@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from memhp.core.errors import JournalError
 from memhp.core.words import ExitCode
 from memhp.interfaces.cli.options import add_json_option
-from memhp.interfaces.cli.show import outcome_words, print_json
+from memhp.interfaces.cli.show import outcome_words, print_json, printable
 from memhp.interfaces.cli.state_folder import state_folder
 from memhp.operations.conduct import undone_by
 from memhp.operations.journal import Journals
@@ -33,13 +33,14 @@ def run(args: Namespace) -> ExitCode:
         if args.json:
             print_json(story)
         else:
-            print("\n".join(_steps(story, _standing(journals, args.operation, story))))
+            for line in _steps(story, _standing(journals, args.operation, story)):
+                print(printable(line))
         return ExitCode.DONE
     rows = [_row(journals, name) for name in journals.names()]
     if args.json:
         print_json(rows)
     for row in () if args.json else rows:
-        print("{operation:>4}  {time}  {machine}  {asked}: {standing}".format(**row))
+        print(printable("{operation:>4}  {time}  {machine}  {asked}: {standing}".format(**row)))
     return ExitCode.DONE
 
 

@@ -8,11 +8,13 @@ TOML file; every command then takes it as -M model:FILE.
   memhp model new server rack1.machine
   memhp online 32-39 -M model:rack1.machine
   memhp model log rack1.machine
+  memhp model mount rack1.machine /tmp/rack1
   memhp model tree -M model:rack1.machine /sys/devices/system/memory/memory32
+  memhp model exec rack1.machine -- lsmem
 """
 
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 
 from memhp.core.errors import NotSupported
 from memhp.core.snapshot import Want
@@ -20,8 +22,10 @@ from memhp.core.targets import format_size
 from memhp.core.words import ExitCode
 from memhp.interfaces.cli.colour import paint_for_stdout
 from memhp.interfaces.cli.model_compare import add_compare_arguments, run_compare
+from memhp.interfaces.cli.model_exec import add_exec, run_exec
+from memhp.interfaces.cli.model_mount import add_mount, mount, umount
 from memhp.interfaces.cli.options import add_json_option, add_machine_option, machine_of
-from memhp.interfaces.cli.show import print_json
+from memhp.interfaces.cli.show import print_json, printable
 from memhp.interfaces.cli.show_machine import show_machine
 from memhp.machines.model import ModelMachine
 from memhp.model.profile import PROFILES
@@ -54,14 +58,18 @@ def add_arguments(parser: ArgumentParser) -> None:
     log = actions.add_parser("log", description="Show what was done to a machine.")
     log.add_argument("file", metavar="FILE", help="the machine's state file")
     add_json_option(log)
+    add_exec(actions.add_parser("exec", formatter_class=RawDescriptionHelpFormatter))
     restart = actions.add_parser("restart", description="Boot a machine anew.")
     restart.add_argument("file", metavar="FILE", help="the machine's state file")
     add_json_option(restart)
     add_compare_arguments(actions)
+    add_mount(actions.add_parser)
 
 
-def run(args: Namespace) -> ExitCode:
-    """Do what was asked for."""
+def run(args: Namespace) -> int:
+    """Do what was asked for; the exit code of ``exec`` is that of its command."""
+    if args.action == "exec":
+        return run_exec(args)
     actions = {
         "list": _list,
         "new": _new,
@@ -70,6 +78,8 @@ def run(args: Namespace) -> ExitCode:
         "log": _log,
         "restart": _restart,
         "compare": run_compare,
+        "mount": mount,
+        "umount": umount,
     }
     return actions[args.action](args)
 
@@ -127,8 +137,7 @@ def _tree(args: Namespace) -> ExitCode:
         else:
             _print_entry(machine, args.path)
     except KernelRefusal as refusal:
-        sentence = f"memhp: {args.path}: {refusal}"
-        print("".join(c if c.isprintable() else repr(c)[1:-1] for c in sentence), file=sys.stderr)
+        print(printable(f"memhp: {args.path}: {refusal}"), file=sys.stderr)
         return ExitCode.REFUSED
     return ExitCode.DONE
 

@@ -1,11 +1,17 @@
-"""Hold the model against recordings of real kernels.
+"""Hold the model against recordings of real kernels, and make new ones.
 
 'replay' boots the model as a recording says, does each step, and prints every
 difference; 'predict' prints what the model would have recorded. Both read the
 inputs of a recording alone: 'strip' leaves nothing else in it.
 
+'record' runs a scenario in a guest of the lab; 'random' makes a scenario by
+chance; 'fuzz' does both and replays, until kernel and model differ, and then
+looks for the shortest scenario on which they still do.
+
   memhp trace replay traces/*.json
   memhp trace strip recording.json | memhp trace predict -
+  memhp trace random --seed 7 | memhp trace record - --kernel 6.1 -o seven.json
+  memhp trace fuzz --minutes 30 --keep recordings
 """
 
 import json
@@ -19,6 +25,12 @@ from memhp.core.words import ExitCode
 from memhp.interfaces.cli.options import add_json_option
 from memhp.interfaces.cli.show import print_json
 from memhp.interfaces.cli.trace_pages import add_pages_arguments, run_pages
+from memhp.interfaces.cli.trace_record import (
+    add_record_arguments,
+    run_fuzz,
+    run_random,
+    run_record,
+)
 from memhp.model.trace.compare import Difference, compare
 from memhp.model.trace.predict import predict
 from memhp.model.trace.recording import parse_recording, read_recording, strip_recording
@@ -37,14 +49,20 @@ def add_arguments(parser: ArgumentParser) -> None:
     strip = actions.add_parser("strip", description="Print a recording's inputs and hints alone.")
     strip.add_argument("file", metavar="FILE", help="a recording; - is stdin")
     add_pages_arguments(actions)
+    add_record_arguments(actions)
 
 
 def run(args: Namespace) -> ExitCode:
     """Do what was asked for."""
-    if args.action == "replay":
-        return _replay(args)
-    if args.action == "pages":
-        return run_pages(args)
+    makes = {
+        "replay": _replay,
+        "record": run_record,
+        "random": run_random,
+        "fuzz": run_fuzz,
+        "pages": run_pages,
+    }
+    if args.action in makes:
+        return makes[args.action](args)
     document = read_recording(Path("/dev/stdin" if args.file == "-" else args.file))
     if args.action == "strip":
         print(json.dumps(strip_recording(document)))

@@ -1,14 +1,13 @@
 """The commands, in the order in which help shows them.
 
 A command is a module with ``SUMMARY``, ``add_arguments(parser)`` and
-``run(args) -> ExitCode``. Only the module of the command that is asked for is
-imported, so that ``memhp ls`` starts fast.
+``run(args) -> int``: an ``ExitCode``, or what another program ended with. Only
+the module of the command that is asked for is imported, so that ``memhp ls``
+starts fast.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
-
-from memhp.core.words import ExitCode
 
 if TYPE_CHECKING:  # argparse is imported where a parser is built
     from argparse import ArgumentParser, Namespace
@@ -22,7 +21,7 @@ class Command(Protocol):
     def add_arguments(self, parser: "ArgumentParser") -> None:
         """Describe the command's arguments and options."""
 
-    def run(self, args: "Namespace") -> ExitCode:
+    def run(self, args: "Namespace") -> int:
         """Do it; results to stdout, everything else to stderr."""
 
 

@@ -9,6 +9,7 @@ from memhp.core.errors import NotSupported
 from memhp.core.machine import Machine
 from memhp.interfaces.cli.amounts import amount
 from memhp.interfaces.cli.options import LIVE, named_by_hand
+from memhp.machines.linux.lister import open_root
 from memhp.machines.linux.live_write import NO_LIVE_WRITES
 from memhp.operations.next_leg import WANT, next_leg
 from memhp.operations.operation import Operation, block_of
@@ -16,7 +17,7 @@ from memhp.operations.operation import Operation, block_of
 
 def confirm_live(machine: Machine, operation: Operation, args: Namespace) -> None:
     """Ask before a live host is changed that was not named with ``-M``; raises ``NotSupported``."""
-    if machine.name != LIVE:
+    if not _is_this_host(machine):
         return
     if os.environ.get(NO_LIVE_WRITES):
         raise _refused(machine, f"{NO_LIVE_WRITES} is set")
@@ -32,12 +33,17 @@ def confirm_live(machine: Machine, operation: Operation, args: Namespace) -> Non
 
 def refuse_unnamed_live(machine: Machine, args: Namespace) -> None:
     """Let nothing saved be done to a live host that is not named; raises ``NotSupported``."""
-    if machine.name != LIVE:
+    if not _is_this_host(machine):
         return
     if os.environ.get(NO_LIVE_WRITES):
         raise _refused(machine, f"{NO_LIVE_WRITES} is set")
     if not named_by_hand(args):
         raise _refused(machine, "it was not named")
+
+
+def _is_this_host(machine: Machine) -> bool:
+    """Whether it is this host, and no model stands in for its files (``memhp model exec``)."""
+    return machine.name == LIVE and open_root("").mounted is None
 
 
 def _question(machine: Machine, operation: Operation) -> str:

@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _run(words: list[str]) -> ExitCode:
+def _run(words: list[str]) -> int:
     known = [words[0]] if words and words[0] in NAMES else list(NAMES)
     parser = build_parser(known)
     args = parser.parse_args(words)

@@ -36,8 +36,8 @@ def add_machine_option(parser: ArgumentParser, *, everywhere: bool = False) -> N
         "--machine",
         metavar="ADDRESS",
         default=None if everywhere else SUPPRESS,
-        help="the machine: linux: (this host), linux:/saved/tree, model:NAME, "
-        f"model:FILE.machine or lab:NAME (default: ${MACHINE_VARIABLE})",
+        help="the machine: linux: (this host), linux:DIR (a saved tree, a mounted model), "
+        f"model:NAME, model:FILE.machine or lab:NAME (default: ${MACHINE_VARIABLE})",
     )
 
 

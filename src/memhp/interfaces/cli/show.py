@@ -9,6 +9,11 @@ from memhp.core.targets import format_size
 from memhp.core.values_json import to_json
 
 
+def printable(text: str) -> str:
+    """Text on one line that any terminal takes, whatever it is made of."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def print_json(value: Any) -> None:
     """Print one value as JSON, for a person to read too."""
     print(json.dumps(to_json(value), indent=2))

@@ -13,7 +13,7 @@ from pathlib import Path
 from memhp.core.acpi.srat import encode_srat, parse_srat, with_hotpluggable
 from memhp.core.errors import FormatError, MachineError, NoSuchMachine
 from memhp.core.guest_shape import GuestShape
-from memhp.core.values_json import from_json, to_json
+from memhp.core.values_json import from_json, parse_json, to_json
 from memhp.machines.lab.carried import Carried
 from memhp.machines.lab.initrd import READY, build_initrd
 from memhp.machines.lab.kernels import LabKernel, find_kernel
@@ -31,9 +31,13 @@ _TRIES = 3
 
 
 class Guest:
-    """A guest by its name. It runs until it is put down."""
+    """A guest by its name. It runs until it is put down.
 
-    def __init__(self, name: str) -> None:
+    One that is ``bound`` to this process does not outlive it, however that ends
+    (``PR_SET_PDEATHSIG``).
+    """
+
+    def __init__(self, name: str, *, bound: bool = False) -> None:
         if not _NAME.fullmatch(name):
             raise NoSuchMachine(
                 machine=f"lab:{name}",
@@ -43,6 +47,8 @@ class Guest:
         self.name = name
         self.folder = lab_folder() / name
         self._options: tuple[str, ...] = ()
+        self._bound = bound
+        self._process: subprocess.Popen[str] | None = None
 
     @property
     def pid(self) -> int | None:
@@ -59,7 +65,7 @@ class Guest:
         """What it was made of; raises ``NoSuchMachine``."""
         try:
             shape: GuestShape = from_json(
-                GuestShape, json.loads((self.folder / "shape.json").read_text())
+                GuestShape, parse_json((self.folder / "shape.json").read_text())
             )
         except (OSError, ValueError, FormatError) as err:
             raise self._not_there() from err
@@ -129,6 +135,10 @@ class Guest:
             os.kill(pid, signal.SIGKILL)
             while self.pid is not None:
                 time.sleep(0.02)
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
         if not keep:
             shutil.rmtree(self.folder)
 
@@ -146,10 +156,25 @@ class Guest:
 
     def _start(self, kernel: LabKernel, shape: GuestShape) -> None:
         command = [_QEMU, *qemu_options(self.folder, kernel.image, shape), *self._options]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            why = (done.stderr.strip().splitlines() or ["it gave no reason"])[-1]
+        why = self._start_bound(command) if self._bound else _start_apart(command)
+        if why is not None:
             raise MachineError(machine=f"lab:{self.name}", problem=f"does not start ({why})")
+
+    def _start_bound(self, command: list[str]) -> str | None:
+        """Start QEMU so that it ends with this process, and wait for the last of its sockets."""
+        for left in ("pid", "con", "qmp"):
+            (self.folder / left).unlink(missing_ok=True)
+        self._process = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", *command],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        while not (self.folder / "qmp").exists():
+            if self._process.poll() is not None:
+                return _last_word(self._process.communicate()[1])
+            time.sleep(0.01)
+        return None
 
     def _not_there(self) -> NoSuchMachine:
         return NoSuchMachine(
@@ -157,6 +182,16 @@ class Guest:
             problem="does not run",
             advice=f"start it with 'memhp lab up {self.name}'",
         )
+
+
+def _start_apart(command: list[str]) -> str | None:
+    """Start QEMU so that it outlives this process; returns why it does not start."""
+    done = subprocess.run([*command, "-daemonize"], capture_output=True, text=True, check=False)
+    return None if done.returncode == 0 else _last_word(done.stderr)
+
+
+def _last_word(said: str) -> str:
+    return (said.strip().splitlines() or ["it gave no reason"])[-1]
 
 
 def guests() -> list[Guest]:

@@ -149,7 +149,9 @@ class LabMachine:
             archive = Path(folder) / "tree.tar.gz"
             try:
                 archive.write_bytes(base64.b64decode("".join(lines)))
-                subprocess.run(["tar", "xzf", archive, "-C", folder], check=True)
+                subprocess.run(
+                    ["tar", "xzf", archive, "-C", folder], check=True, capture_output=True
+                )
             except (ValueError, subprocess.CalledProcessError) as err:
                 raise ContactLost(
                     machine=self.name,

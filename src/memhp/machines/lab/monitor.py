@@ -6,9 +6,9 @@ or never answer. The backend is deleted only once the device is.
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final, TypeVar
 
 from memhp.core.errors import ContactLost, NotSupported
 from memhp.core.outcome import Done, Outcome, Refused, Unanswered
@@ -20,6 +20,16 @@ _SECONDS = 30.0
 _INSERTION, _EJECTION = 1, 3
 """``_OST`` source events (ACPI 6.5, 6.3.5)."""
 _IN_PROGRESS = 0x84
+_FIELDS: Final[Mapping[str, Mapping[str, type]]] = {
+    "dimm": {"id": str, "addr": int, "size": int, "node": int},
+    "virtio-mem": {"id": str, "memaddr": int, "max-size": int, "node": int, "block-size": int},
+}
+"""What is asked of each device that QEMU tells of (``MemoryDeviceInfo``)."""
+_LIBRARY_FAULTS: Final = (
+    *(AssertionError, ValueError, TypeError, KeyError, AttributeError, RecursionError),
+)
+"""What the library lets out for what is no JSON or no message, and where QEMU goes at once."""
+T = TypeVar("T")
 _MEANINGS = {0x82: "the guest refuses: the device is in use"}
 
 
@@ -38,10 +48,14 @@ class Answer:
 
 
 class Monitor:
-    """QEMU's monitor of one guest."""
+    """QEMU's monitor of one guest.
 
-    def __init__(self, protocol: Any) -> None:
+    Every method raises ``ContactLost`` for an answer that QEMU never gives.
+    """
+
+    def __init__(self, protocol: Any, machine: str = "lab:") -> None:
         self._protocol = protocol
+        self._machine = machine
 
     def dimms(self) -> Mapping[int, str]:
         """The name of each DIMM by its address."""
@@ -49,8 +63,16 @@ class Monitor:
 
     def memory_devices(self, kind: str) -> Sequence[Mapping[str, Any]]:
         """What QEMU says of its devices of a kind: ``dimm`` or ``virtio-mem``."""
-        found = self._ask("query-memory-devices")["return"]
-        return [item["data"] for item in found if item["type"] == kind]
+        found = self._field(self._ask("query-memory-devices"), "return", list)
+        devices = [item for item in found if self._field(item, "type", str) == kind]
+        return [self._device(self._field(item, "data", dict), kind) for item in devices]
+
+    def address_of(self, name: str) -> int:
+        """Where a DIMM lies."""
+        for address, dimm in self.dimms().items():
+            if dimm == name:
+                return address
+        raise self._strange(f"nothing of {name}, which it has taken")
 
     def add(self, action: AddDevice) -> Outcome:
         """Hot-add a DIMM of some size and take the guest's answer."""
@@ -80,34 +102,34 @@ class Monitor:
         device = {"driver": "pc-dimm", "id": name, "memdev": backend, "node": node}
         self._protocol.clear_events()
         answer = self._ask("object-add", memory | {"size": size_bytes})
-        if "error" not in answer:
+        error = self._error(answer)
+        if error is None:
             answer = self._ask("device_add", device | ({} if start is None else {"addr": start}))
-            if "error" in answer:
+            error = self._error(answer)
+            if error is not None:
                 self._ask("object-del", {"id": backend})
-        if "error" in answer:
-            return Answer(error=answer["error"]["desc"])
-        for event in self._events():
-            info = event["data"].get("info", {})
-            if event["event"] == "ACPI_DEVICE_OST" and info.get("source") == _INSERTION:
-                return Answer(status=info["status"])
+        if error is not None:
+            return Answer(error=error)
+        for event, data in self._events():
+            if event == "ACPI_DEVICE_OST" and _source(data) == _INSERTION:
+                return Answer(status=self._field(data["info"], "status", int))
         return Answer()
 
     def unplug(self, name: str) -> Answer:
         """Ask for a DIMM's eject, and delete its backend once it is gone."""
         self._protocol.clear_events()
-        answer = self._ask("device_del", {"id": name})
-        if "error" in answer:
-            return Answer(error=answer["error"]["desc"])
-        for event in self._events():
-            data = event["data"]
-            if event["event"] == "DEVICE_DELETED" and data.get("device") == name:
+        error = self._error(self._ask("device_del", {"id": name}))
+        if error is not None:
+            return Answer(error=error)
+        for event, data in self._events():
+            if event == "DEVICE_DELETED" and data.get("device") == name:
                 self._ask("object-del", {"id": _backend(name)})
                 return Answer(status=0, removed=True)
-            info = data.get("info", {})
-            asked = event["event"] == "ACPI_DEVICE_OST" and info.get("source") == _EJECTION
-            # 0 is the guest's goodbye; that the device is gone comes as an event of its own.
-            if asked and info["status"] not in {0, _IN_PROGRESS}:
-                return Answer(status=info["status"])
+            if event == "ACPI_DEVICE_OST" and _source(data) == _EJECTION:
+                status = self._field(data["info"], "status", int)
+                # 0 is the guest's goodbye; that the device is gone comes as an event of its own.
+                if status not in {0, _IN_PROGRESS}:
+                    return Answer(status=status)
         return Answer()
 
     def request_size(self, name: str, size_bytes: int) -> str | None:
@@ -117,24 +139,52 @@ class Monitor:
             {"path": f"/machine/peripheral/{name}", "property": "requested-size"}
             | {"value": size_bytes},
         )
-        return answer["error"]["desc"] if "error" in answer else None
+        return self._error(answer)
 
     def plugged_size(self, name: str) -> int:
         """What a virtio-mem device's guest has plugged, in bytes."""
         answer = self._ask("qom-get", {"path": f"/machine/peripheral/{name}", "property": "size"})
-        return int(answer["return"])
+        return self._field(answer, "return", int)
 
     def _ask(self, name: str, arguments: Mapping[str, object] | None = None) -> Any:
         return self._protocol.cmd_raw(name, dict(arguments or {}))
 
-    def _events(self) -> Iterator[Any]:
-        """Events as they come, for as long as an answer may take."""
+    def _events(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Events as they come, name and data, for as long as an answer may take."""
         end = time.monotonic() + _SECONDS
         while time.monotonic() < end:
             try:
-                yield self._protocol.pull_event(wait=max(0.1, end - time.monotonic()))
+                event = self._protocol.pull_event(wait=max(0.1, end - time.monotonic()))
             except TimeoutError:
                 return
+            name = self._field(event, "event", str)
+            # An event that has nothing to tell has no data either: RESUME.
+            yield name, self._field(event, "data", dict) if "data" in event else {}
+
+    def _error(self, answer: Any) -> str | None:
+        """What QEMU says was wrong; ``None`` where nothing was."""
+        if isinstance(answer, dict) and "error" not in answer:
+            return None
+        return self._field(self._field(answer, "error", dict), "desc", str)
+
+    def _device(self, data: dict[str, Any], kind: str) -> Mapping[str, Any]:
+        for name, wanted in _FIELDS.get(kind, {}).items():
+            self._field(data, name, wanted)
+        return data
+
+    def _field(self, data: Any, name: str, kind: type[T]) -> T:
+        found = data.get(name) if isinstance(data, dict) else None
+        # A truth value counts as a number for Python, and for nobody else.
+        if not isinstance(found, kind) or isinstance(found, bool):
+            raise self._strange(f"no '{name}' where one has to be")
+        return found
+
+    def _strange(self, what: str) -> ContactLost:
+        return ContactLost(
+            machine=self._machine,
+            problem=f"has a monitor that is not QEMU's: it says {what}",
+            advice="look at the guest itself to see what was done",
+        )
 
 
 @contextmanager
@@ -151,12 +201,23 @@ def monitor_of(guest: Guest) -> Iterator[Monitor]:
         ) from err
     protocol = QEMUMonitorProtocol(guest.monitor_path())
     try:
-        protocol.connect()
-        yield Monitor(protocol)
-    except (QMPError, OSError, TimeoutError) as err:
-        raise ContactLost(machine=f"lab:{guest.name}", problem=f"lost its monitor ({err})") from err
+        _connect(protocol)
+        yield Monitor(protocol, f"lab:{guest.name}")
+    except (QMPError, OSError, TimeoutError, EOFError) as err:
+        why = str(err) or "it was closed"
+        raise ContactLost(machine=f"lab:{guest.name}", problem=f"lost its monitor ({why})") from err
     finally:
-        protocol.close()
+        # Closing tells once more what has gone wrong with the line.
+        with suppress(QMPError, OSError, EOFError, *_LIBRARY_FAULTS):
+            protocol.close()
+
+
+def _connect(protocol: Any) -> None:
+    """Connect; raises what the library raises on purpose, ``EOFError`` for the rest."""
+    try:
+        protocol.connect()
+    except _LIBRARY_FAULTS as err:
+        raise EOFError("it does not greet as QEMU does") from err
 
 
 def named_as_qemu_does(devices: tuple[Device, ...], names: Mapping[int, str]) -> tuple[Device, ...]:
@@ -171,6 +232,12 @@ def named_as_qemu_does(devices: tuple[Device, ...], names: Mapping[int, str]) ->
 
 def _backend(device: str) -> str:
     return f"{device}-memory"
+
+
+def _source(data: Mapping[str, Any]) -> object:
+    """What the guest's report is about, of an ``ACPI_DEVICE_OST``."""
+    info = data.get("info")
+    return info.get("source") if isinstance(info, dict) else None
 
 
 def _verdict(status: int) -> Refused | None:

@@ -21,7 +21,7 @@ read a < auto_online_blocks; echo "auto|$a"
 read a b c < /proc/meminfo; echo "total|$b"
 echo "{_BEGIN}zoneinfo"; cat /proc/zoneinfo"""
 _SECONDS = 120.0
-_ZONE = re.compile(r"Node (\d+), zone\s+(\S+)")
+_ZONE = re.compile(r"Node ([0-9]{1,9}), zone\s+(\S+)")
 _COUNT = re.compile(r"\s+(spanned|present|managed|start_pfn):?\s+(\d+)$")
 _RESOURCE = re.compile(r"\s*([0-9a-f]+)-([0-9a-f]+) : (.*)")
 _SHOWN = ("state", "valid_zones", "removable", "nodes")
@@ -30,6 +30,13 @@ _SHOWN = ("state", "valid_zones", "removable", "nodes")
 def observe_guest(shell: SerialShell) -> Json:
     """Make one observation; raises ``ContactLost``."""
     _, text = shell.run(_SHOW, _SECONDS)
+    try:
+        return _observation(text)
+    except (KeyError, IndexError, ValueError) as err:
+        raise shell.garbled("its memory", err) from err
+
+
+def _observation(text: str) -> Json:
     lines, _, zoneinfo = text.partition(f"\n{_BEGIN}zoneinfo\n")
     rows: dict[str, list[list[str]]] = {}
     for line in lines.split("\n"):

@@ -23,7 +23,7 @@ def qemu_options(folder: Path, kernel: Path, shape: GuestShape) -> Iterator[str]
     yield from ("-serial", "chardev:con", "-qmp", f"unix:{folder}/qmp,server=on,wait=off")
     yield from ("-kernel", str(kernel), "-initrd", f"{folder}/initrd", "-append")
     yield f"console=ttyS0 panic=-1 quiet {shape.command_line}".strip()
-    yield from ("-daemonize", "-pidfile", f"{folder}/pid")
+    yield from ("-pidfile", f"{folder}/pid")
 
 
 def _nodes(shape: GuestShape) -> Iterator[str]:

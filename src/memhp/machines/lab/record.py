@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from memhp.machines.lab.guest import Guest
+from memhp.machines.lab.hear_uevents import heard_uevents, listen_to_uevents
 from memhp.machines.lab.kernels import LabKernel, find_kernel
 from memhp.machines.lab.monitor import Monitor, monitor_of
 from memhp.machines.lab.observe_guest import MEMORY, observe_guest, read_resource
@@ -25,9 +26,12 @@ _WRITE_SECONDS = 120.0
 _RESIZE_SECONDS = 30.0
 _STEADY_SECONDS = 3.0
 """A virtio-mem device that has not changed for so long is done."""
+_BLOCKS = f"cat {MEMORY}/memory*/state | uniq -c"
 _LOG = "dmesg | grep -E 'e820|SRAT|RAMDISK|table found in initrd'"
 _E820 = re.compile(r"BIOS-e820: \[mem (0x[0-9a-f]+)-(0x[0-9a-f]+)\] (.*)")
-_AFFINITY = re.compile(r"SRAT: Node (\d+) PXM \d+ \[mem (0x[0-9a-f]+)-(0x[0-9a-f]+)\]( hotplug)?")
+_AFFINITY = re.compile(
+    r"SRAT: Node ([0-9]{1,4}) PXM [0-9]+ \[mem (0x[0-9a-f]+)-(0x[0-9a-f]+)\]( hotplug)?"
+)
 _RAMDISK = re.compile(r"RAMDISK: \[mem (0x[0-9a-f]+)-(0x[0-9a-f]+)\]")
 _ONLINE_TYPES = {"OFFLINE": "offline", "ONLINE_AUTO": "online"} | {
     "ONLINE_KERNEL": "online_kernel",
@@ -46,6 +50,7 @@ def record(scenario: Scenario, guest: Guest, tell: Tell = lambda _what: None) ->
         guest.up(scenario.guest)
         with guest.shell() as shell, monitor_of(guest) as monitor:
             recorder = _Recorder(shell, monitor)
+            listen_to_uevents(shell)
             document = {
                 "format": FORMAT,
                 "name": scenario.name,
@@ -75,6 +80,13 @@ class _Recorder:
     def lines(self, command: str) -> list[str]:
         return [line for line in self.text(command).split("\n") if line]
 
+    def _hexadecimal(self, command: str) -> int:
+        text = self.text(command)
+        try:
+            return int(text, 16)
+        except ValueError as err:
+            raise self._shell.garbled("the size of its blocks", err) from err
+
     def machine(self, scenario: Scenario, kernel: LabKernel) -> Json:
         """The inputs, and what the kernel chose of its own."""
         log = self.text(_LOG)
@@ -91,7 +103,7 @@ class _Recorder:
             "cpu_nodes": [0],
             "boot_devices": [_dimm(data) for data in self._monitor.memory_devices("dimm")],
             "virtio_mem": [_virtio(data) for data in self._monitor.memory_devices("virtio-mem")],
-            "block_size": int(self.text(f"cat {MEMORY}/block_size_bytes"), 16),
+            "block_size": self._hexadecimal(f"cat {MEMORY}/block_size_bytes"),
             "parameters": self._parameters(),
             "memory_files": files,
             "block_files": self._names(f"{MEMORY}/memory1"),
@@ -105,8 +117,11 @@ class _Recorder:
             result = self._done(step)
             if result is None:
                 continue
-            observed = {} if step["op"] == "read" else {"observe": observe_guest(self._shell)}
-            yield step | result | observed
+            yield step | result | ({} if step["op"] == "read" else self._seen())
+
+    def _seen(self) -> Json:
+        uevents = heard_uevents(self._shell)
+        return {"uevents": uevents, "observe": observe_guest(self._shell)}
 
     def _done(self, step: Json) -> Json | None:
         match step["op"]:
@@ -134,12 +149,7 @@ class _Recorder:
         answer = self._monitor.plug(step["device"], step["size"], step["node"], step.get("start"))
         if answer.error is not None:
             return None
-        [start] = [
-            data["addr"]
-            for data in self._monitor.memory_devices("dimm")
-            if data["id"] == step["device"]
-        ]
-        return {"start": start, "ost": answer.status}
+        return {"start": self._monitor.address_of(step["device"]), "ost": answer.status}
 
     def _resize(self, step: Json) -> Json | None:
         """Ask, and wait until the guest has done it or does nothing more."""
@@ -153,9 +163,19 @@ class _Recorder:
             now = self._monitor.plugged_size(device)
             if now != plugged or steady_until is None:
                 plugged, steady_until = now, time.monotonic() + _STEADY_SECONDS
-        # The last blocks are brought online after the device has them.
-        self._shell.run("sleep 0.5")
+        self._wait_for_blocks()
         return {"plugged": self._monitor.plugged_size(device)}
+
+    def _wait_for_blocks(self) -> None:
+        """Wait until blocks stay as they are.
+
+        The last are brought online after the device has their memory, and one
+        that goes offline may take its time.
+        """
+        end = time.monotonic() + _RESIZE_SECONDS
+        last, now = "", self.text(_BLOCKS)
+        while (now != last or "going-offline" in now) and time.monotonic() < end:
+            last, now = now, self.text(f"sleep 0.5; {_BLOCKS}")
 
     def _names(self, folder: str) -> list[str]:
         return sorted(name for name in self.lines(f"ls -1 {folder}") if name != "power")

@@ -49,11 +49,15 @@ class SerialShell:
         # The tag is put together by the shell, so that an echo of this line does not end it.
         line = f'{{ {command}\n}} 2>&1; echo "{tag[:1]}""{tag[1:]}:$?:"\n'
         self._socket.sendall(line.encode())
-        end = re.compile(rf"{tag}:(\d+):")
+        end = re.compile(rf"{tag}:([0-9]{{1,3}}):")
         text = ""
         while (match := end.search(text)) is None:
             text += self.wait_for(":", seconds)
         return int(match[1]), text[: match.start()]
+
+    def garbled(self, what: str, err: Exception) -> ContactLost:
+        """The error for an answer that is there and cannot be read."""
+        return self._lost(f"shows {what} garbled ({type(err).__name__}: {err})")
 
     def _lost(self, problem: str) -> ContactLost:
         return ContactLost(machine=self._name, problem=problem, advice="'memhp lab list' shows it")

@@ -4,11 +4,11 @@ import errno
 import os
 import re
 
-_EHWPOISON = 133
-"""Linux's errno for a poisoned page; Python's ``errno`` does not know it."""
+from memhp.core.errno_names import EHWPOISON
+
 _SENTENCES = {
     os.strerror(code): name
-    for code, name in {**errno.errorcode, _EHWPOISON: "EHWPOISON"}.items()
+    for code, name in {**errno.errorcode, EHWPOISON: "EHWPOISON"}.items()
     if name not in {"ENOTSUP", "EDEADLOCK"}
 } | {"nonexistent directory": "ENOENT"}
 _UNKNOWN = re.compile(r"Unknown error (\d+)")

@@ -1,4 +1,4 @@
-"""Writing this host's own state files: the one place that does it, behind the guard.
+"""Writing a Linux machine's state files: the one place that does it, behind the guard.
 
 The write may block for minutes and be retried by the kernel for ever, so a
 process of its own makes it: a signal makes the kernel give up and put the
@@ -11,18 +11,30 @@ import select
 import signal
 import time
 
-from memhp.core.errors import NotSupported
+from memhp.core.errno_names import errno_name
+from memhp.core.errors import MachineError, NotSupported
+from memhp.machines.linux.mounted_model import MountedModel, is_of
 from memhp.machines.linux.root import Root
 
 NO_LIVE_WRITES = "MEMHP_NO_LIVE_WRITES"
 
 
 def open_for_writing(root: Root, relative: str) -> int:
-    """Open a state file of this host for writing; returns the handle.
+    """Open a state file of this host, or of a mounted model, for writing; returns the handle.
 
-    The only function that does. Raises ``NotSupported`` while
-    ``MEMHP_NO_LIVE_WRITES`` is set, and for a saved tree; ``OSError``.
+    The only function that does. Raises ``NotSupported`` for this host while
+    ``MEMHP_NO_LIVE_WRITES`` is set, and for a saved tree; ``MachineError`` where
+    what was opened is not the mounted model's; ``OSError``.
     """
+    if root.mounted is None:
+        _check_live(root)
+    handle = os.open(root.path(relative), os.O_WRONLY | os.O_CLOEXEC)
+    if root.mounted is not None:
+        _check_mounted(root, root.mounted, relative, handle)
+    return handle
+
+
+def _check_live(root: Root) -> None:
     if not root.is_live:
         raise NotSupported(
             machine=root.name,
@@ -35,7 +47,18 @@ def open_for_writing(root: Root, relative: str) -> int:
             operation=f"be changed while {NO_LIVE_WRITES} is set",
             advice="unset it, or try it on a model",
         )
-    return os.open(root.path(relative), os.O_WRONLY | os.O_CLOEXEC)
+
+
+def _check_mounted(root: Root, mounted: MountedModel, relative: str, handle: int) -> None:
+    """Look at what was really opened, whatever the path meant a moment ago."""
+    if is_of(mounted, handle):
+        return
+    os.close(handle)
+    raise MachineError(
+        machine=root.name,
+        problem=f"is not what {root.path(relative)} belongs to",
+        advice="see what is mounted there; nothing was written",
+    )
 
 
 def write_live(root: Root, relative: str, word: str, until: float | None) -> str | None:
@@ -47,7 +70,7 @@ def write_live(root: Root, relative: str, word: str, until: float | None) -> str
     try:
         handle = open_for_writing(root, relative)
     except OSError as err:
-        return errno.errorcode.get(err.errno or 0, "EIO")
+        return errno_name(err.errno or 0) or "EIO"
     receive, send = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -82,7 +105,7 @@ def _await(pid: int, receive: int, until: float | None) -> str | None:
             return "EINTR"
         data = os.read(receive, 2)
         code = int.from_bytes(data, "big") if data else errno.EIO
-        return errno.errorcode.get(code, "EIO") if code else None
+        return (errno_name(code) or "EIO") if code else None
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)

@@ -1,5 +1,6 @@
-"""A Linux machine behind the door that every machine has: this host, or a saved tree."""
+"""A Linux machine behind the door that every machine has: this host, a saved tree, a model."""
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -26,22 +27,25 @@ _LIVE_ABILITIES = frozenset({Ability.ONLINE, Ability.OFFLINE})
 
 
 class LinuxMachine:
-    """The running host, or a tree saved from one, which can only be looked at."""
+    """The running host, a mounted model, or a saved tree, which can only be looked at."""
 
     def __init__(self, root: Root) -> None:
         self._root = root
         self.name = root.name
-        self.address = root.name
-        self.can = _LIVE_ABILITIES if root.is_live else frozenset[Ability]()
+        self.address = root.name if root.is_live else f"linux:{os.path.abspath(root.folder)}"
+        self.can = _LIVE_ABILITIES if root.is_writable else frozenset[Ability]()
 
     @property
     def lasts(self) -> bool:
-        """What is done to the host lasts; nothing can be done to a saved tree."""
-        return self._root.is_live
+        """What is done to the host or a mounted model lasts; a saved tree stays as it is."""
+        return self._root.is_writable
 
     @property
     def identity(self) -> str:
-        """The machine's id and that of its boot; a saved tree is what it was saved from."""
+        """The machine's id and that of its boot; a saved tree is what it was saved from.
+
+        That of a mounted model is the model's.
+        """
         return identity_of(self._root)
 
     def snapshot(self, want: Want = Want.ALL) -> Snapshot:
@@ -65,8 +69,8 @@ class LinuxMachine:
     def apply(self, step: Step, *, until: float | None, tell: Tell) -> Outcome:  # noqa: ARG002
         """Carry out one step of the logical phase and read back what came of it.
 
-        Raises ``NotSupported`` for the physical phase, for a saved tree, and
-        while ``MEMHP_NO_LIVE_WRITES`` is set.
+        Raises ``NotSupported`` for the physical phase, for a saved tree, and for
+        this host while ``MEMHP_NO_LIVE_WRITES`` is set.
         """
         return apply_logical(
             step,

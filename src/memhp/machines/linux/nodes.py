@@ -2,7 +2,7 @@
 
 from memhp.core.geometry import NodeId
 from memhp.core.snapshot import NodeInfo
-from memhp.machines.linux.numbers import number_list
+from memhp.machines.linux.numbers import number, number_list
 from memhp.machines.linux.root import NODES, Root
 
 
@@ -26,4 +26,5 @@ def read_nodes(root: Root) -> tuple[NodeInfo, ...]:
 
 def _distances(root: Root, node: int) -> tuple[int, ...]:
     words = (root.text_if_there(f"{NODES}/node{node}/distance") or "").split()
-    return tuple(int(word) for word in words if word.isdecimal())
+    found = (number(word) for word in words)
+    return tuple(distance for distance in found if distance is not None)

@@ -52,7 +52,8 @@ def _texts(places: Sequence[tuple[int, str]], numbers: Sequence[int]) -> Iterato
 
 def _text(folder: int, name: str) -> bytes | None:
     try:
-        handle = os.open(name, os.O_RDONLY, dir_fd=folder)
+        # A FIFO, which a saved tree may hold, is not waited for.
+        handle = os.open(name, os.O_RDONLY | os.O_NONBLOCK, dir_fd=folder)
     except OSError:
         return None
     try:

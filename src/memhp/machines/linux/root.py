@@ -1,29 +1,42 @@
 """The one root folder through which a Linux machine's files are reached."""
 
 import os
+from typing import TYPE_CHECKING
 
 from memhp.core.errors import MachineError
+
+if TYPE_CHECKING:  # looking at this host does without it
+    from memhp.machines.linux.mounted_model import MountedModel
 
 MEMORY = "sys/devices/system/memory"
 NODES = "sys/devices/system/node"
 _MOST_BYTES = 1 << 26
+_HOW = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+"""A saved tree may hold a FIFO, for whose writer nobody should wait."""
 
 
 class Root:
-    """Files below a folder: ``/`` for this host, any other for a saved tree.
+    """Files below a folder: ``/`` for this host, any other for a saved tree or a mounted model.
 
-    ``name`` is the machine's address, for errors. An absolute symbolic link in
-    a saved tree is never followed out of it: paths here have no such parts.
+    ``name`` is the machine's address, for errors; ``mounted`` is what was proved
+    of a mounted model. An absolute symbolic link in a saved tree is never
+    followed out of it: paths here have no such parts.
     """
 
-    def __init__(self, folder: str, name: str) -> None:
+    def __init__(self, folder: str, name: str, mounted: "MountedModel | None" = None) -> None:
         self.folder = folder.rstrip("/") or "/"
         self.name = name
+        self.mounted = mounted
 
     @property
     def is_live(self) -> bool:
-        """Whether this is the running host and no saved tree."""
+        """Whether these are the running host's own paths, whatever stands in for it there."""
         return self.folder == "/"
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether its state files can be written at all, guards apart."""
+        return self.is_live or self.mounted is not None
 
     def path(self, relative: str) -> str:
         """Where a file of the machine lies on this host."""
@@ -43,7 +56,7 @@ class Root:
     def read_if_there(self, relative: str) -> bytes | None:
         """Read a file; ``None`` where there is none. Raises ``MachineError``."""
         try:
-            handle = os.open(self.path(relative), os.O_RDONLY | os.O_CLOEXEC)
+            handle = os.open(self.path(relative), _HOW)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError) as err:

@@ -15,7 +15,12 @@ _MACHINE_ID = "etc/machine-id"
 
 
 def identity_of(root: Root) -> str:
-    """The machine's id and that of its boot; a tree that has neither is known by its place."""
+    """The machine's id and that of its boot; a tree that has neither is known by its place.
+
+    A mounted model's is the model's own, by which its journals are known.
+    """
+    if root.mounted is not None:
+        return root.mounted.identity
     parts = [(root.text_if_there(path) or "").strip() for path in (_MACHINE_ID, _BOOT_ID)]
     if not any(parts):
         return f"saved:{root.folder}:"

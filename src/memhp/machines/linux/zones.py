@@ -8,8 +8,8 @@ from memhp.core.snapshot import ZoneInfo
 from memhp.core.words import ZoneType
 from memhp.machines.linux.root import Root
 
-_HEADING = re.compile(r"Node (\d+), zone +(\S+)")
-_ROW = re.compile(r" +(spanned|present|managed|start_pfn:) +(\d+)")
+_HEADING = re.compile(r"Node ([0-9]{1,9}), zone +(\S+)")
+_ROW = re.compile(r" +(spanned|present|managed|start_pfn:) +([0-9]{1,20})(?![0-9])")
 
 
 def read_zones(root: Root) -> tuple[ZoneInfo, ...]:

@@ -20,14 +20,15 @@ from memhp.model.present import present_ranges
 
 def open_pages(kernel: Kernel) -> MachinePages:
     """The pages of a machine, made from its state where nobody has asked for them before."""
-    if not isinstance(kernel.pages, MachinePages):
-        kernel.pages = build_pages(kernel)
-    return kernel.pages
+    pages = pages_to_look_at(kernel)
+    kernel.pages = pages
+    return pages
 
 
 def pages_to_look_at(kernel: Kernel) -> MachinePages:
     """The pages of a machine; where none was ever touched, what they would be, and it stays so."""
-    return kernel.pages if isinstance(kernel.pages, MachinePages) else build_pages(kernel)
+    real = None if kernel.pages is None else kernel.pages.real()
+    return real if isinstance(real, MachinePages) else build_pages(kernel)
 
 
 def build_pages(kernel: Kernel) -> MachinePages:

@@ -52,6 +52,10 @@ class MachinePages(Pages):
         self.kernel_map = KernelMap()
         self.costs = MoveCosts()
 
+    def real(self) -> "MachinePages":
+        """The pages themselves."""
+        return self
+
     def obstacle(self, start: int, end: int, poisoned: Collection[int] = ()) -> Obstacle | None:
         """Find the page at which isolating would stop, if any."""
         found = find_obstacle(self, start, end, poisoned)

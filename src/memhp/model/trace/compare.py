@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from memhp.model.trace.check_recording import check_compared
 from memhp.model.trace.predict import Prediction
 
 _MACHINE = ("block_size", "parameters", "memory_files", "block_files")
@@ -34,7 +35,11 @@ class Difference:
 
 
 def compare(recorded: Json, prediction: Prediction) -> list[Difference]:
-    """List every difference in what is compared, in order."""
+    """List every difference in what is compared, in order; raises ``RecordingError``.
+
+    The prediction has to be that of the same recording.
+    """
+    check_compared(recorded, str(recorded.get("name", "recording")))
     return list(_differences(recorded, prediction.document, prediction.boot_memory_zones))
 
 
@@ -47,9 +52,11 @@ def _differences(
                 None, f"machine.{key}", recorded["machine"][key], predicted["machine"][key]
             )
     yield from _observation(None, recorded["boot"], predicted["boot"], early)
-    pairs = zip(recorded["steps"], predicted["steps"], strict=True)
+    pairs = zip(recorded.get("steps", []), predicted["steps"], strict=True)
     for index, (was, said) in enumerate(pairs):
         yield from _results(index, was, said)
+        if "uevents" in was:
+            yield from _uevents(index, was["uevents"], said["uevents"])
         if "observe" in was:
             yield from _observation(index, was["observe"], said["observe"], early)
 
@@ -60,6 +67,12 @@ def _results(index: int, was: Json, said: Json) -> Iterator[Difference]:
             continue
         if key in said and key in was:
             yield from _of(index, key, was[key], said[key])
+
+
+def _uevents(index: int, was: list[list[str]], said: list[list[str]]) -> Iterator[Difference]:
+    """Which came, and in which order: the same ones in another order differ."""
+    if was != said:
+        yield Difference(step=index, what="uevents", recorded=was, modelled=said)
 
 
 def _observation(

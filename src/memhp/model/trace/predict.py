@@ -1,19 +1,21 @@
 """Running a recording's steps on the model: what it would have recorded."""
 
-import copy
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import combinations
+from functools import partial
 from typing import Any
 
-from memhp.core.words import BlockState, ZoneType
-from memhp.model.acpi_memory import Verdict, eject, plug_in
+from memhp.core.errors import RecordingError
+from memhp.model.acpi_memory import eject, plug_in
 from memhp.model.boot import boot
+from memhp.model.boot_inputs import LEAST_MEMORY
 from memhp.model.bring_up import bring_up_devices
 from memhp.model.devices import DimmSlot
 from memhp.model.kernel import Kernel
+from memhp.model.memblock import usable_ranges
 from memhp.model.steps import KernelRefusal, run
+from memhp.model.trace.hints import forget_hints, hint_of_removal, hint_of_resize, hint_of_write
 from memhp.model.trace.observe import observe
 from memhp.model.trace.recording import (
     FORMAT,
@@ -34,8 +36,6 @@ Json = dict[str, Any]
 _MEMORY = "/sys/devices/system/memory"
 _PARAMETERS = "/sys/module/memory_hotplug/parameters"
 _LISTED_BLOCK = f"{_MEMORY}/memory1"
-_BUSY = "EBUSY"
-_HINTED = "what a recording says a kernel zone held"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,15 @@ def predict(recording: Recording) -> Prediction:
 
 
 def boot_recorded(recording: Recording) -> Kernel:
-    """Boot the modelled machine of a recording, with the devices that were there."""
+    """Boot the modelled machine of a recording, with the devices that were there.
+
+    Raises ``RecordingError`` where no kernel could have booted.
+    """
+    usable = sum(part.size_bytes for part in usable_ranges(recording.firmware, recording.line))
+    if usable < LEAST_MEMORY:
+        raise RecordingError(
+            file=recording.name, field="machine.memory_map", problem="leaves too little memory"
+        )
     kernel = boot(recording.firmware, recording.line, recording.profile)
     # What a kernel zone held is told by hints alone.
     kernel.own_pages_block = False
@@ -83,17 +91,44 @@ def _machine(kernel: Kernel, tree: Tree) -> Json:
             name: tree.read(f"{_PARAMETERS}/{name}").strip()
             for name in sorted(tree.list(_PARAMETERS))
         },
-        "memory_files": sorted(name for name in tree.list(_MEMORY) if block_number(name) is None),
-        "block_files": sorted(tree.list(_LISTED_BLOCK)) if tree.exists(_LISTED_BLOCK) else [],
+        "memory_files": [name for name in _listed(tree, _MEMORY) if block_number(name) is None],
+        "block_files": _listed(tree, _LISTED_BLOCK) if tree.exists(_LISTED_BLOCK) else [],
     }
 
 
+def _listed(tree: Tree, path: str) -> list[str]:
+    """The names that a recording has: those of power management are left out."""
+    return sorted(name for name in tree.list(path) if name != "power")
+
+
 def _walk(kernel: Kernel, recording: Recording) -> Iterator[Json]:
-    for step in recording.steps:
+    for index, step in enumerate(recording.steps):
+        _check_device(kernel, step, index, recording.name)
+        sent = len(kernel.uevents)
         result = _carry_out(kernel, step)
         if not isinstance(step, Read):
+            result["uevents"] = [[event.action, event.devpath] for event in kernel.uevents[sent:]]
             result["observe"] = observe(kernel)
         yield result
+
+
+def _check_device(kernel: Kernel, step: RecordedStep, index: int, name: str) -> None:
+    """A recording has no step about a device that is not there, or is there already."""
+    match step:
+        case Add(device=device):
+            wrong = "is there already" if device in kernel.slots else None
+        case Remove(device=device):
+            wrong = None if device in kernel.slots else "is not there"
+        case Resize(device=device, kept_bytes=kept):
+            found = kernel.virtio_mem.get(device)
+            wrong = "is not there" if found is None else None
+            if found is not None and kept > found.region.size_bytes:
+                wrong = "keeps more than it has"
+        case _:
+            return
+    if wrong is not None:
+        field = f"steps[{index}].device"
+        raise RecordingError(file=name, field=field, problem=f"'{device}' {wrong}")
 
 
 def _carry_out(kernel: Kernel, step: RecordedStep) -> Json:
@@ -107,13 +142,7 @@ def _carry_out(kernel: Kernel, step: RecordedStep) -> Json:
         case Read():
             return _read(kernel, step)
         case Resize():
-            plugged = run(resize(kernel, kernel.virtio_mem[step.device], step.size_bytes))
-            return {
-                "op": "resize",
-                "device": step.device,
-                "size": step.size_bytes,
-                "plugged": plugged,
-            }
+            return _resize(kernel, step)
         case Shell():
             return {"op": "sh", "command": step.command} | _shell(kernel, step.command)
 
@@ -140,79 +169,31 @@ def _add(kernel: Kernel, step: Add) -> Json:
 
 
 def _remove(kernel: Kernel, step: Remove) -> Json:
-    if step.refused_with is not None:
-        held = _held_by(kernel, step.device, step.refused_with)
-        kernel.unmovable |= dict.fromkeys(held, _HINTED)
-    verdict = _eject(kernel, step.device)
-    kernel.unmovable.clear()
+    hint_of_removal(kernel, step)
+    verdict = run(eject(kernel, kernel.slots[step.device]))
+    forget_hints(kernel)
     removed = verdict.ost == 0
     if removed:
         del kernel.slots[step.device]
     return {"op": "remove", "device": step.device, "removed": removed, "ost": int(verdict.ost)}
 
 
-def _held_by(kernel: Kernel, device: str, online: frozenset[int]) -> tuple[int, ...]:
-    """The smallest set of the device's kernel-zone blocks that explains a refusal."""
-    slot = kernel.slots[device]
-    numbers = kernel.blocks_of(slot.range) if slot.enabled else range(0)
-    candidates = [number for number in numbers if _is_online_in_kernel_zone(kernel, number)]
-    for size in range(len(candidates) + 1):
-        for held in combinations(candidates, size):
-            trial = copy.deepcopy(kernel)
-            trial.unmovable |= dict.fromkeys(held, _HINTED)
-            if _eject(trial, device).ost != 0 and _online(trial) == online:
-                return held
-    return ()
-
-
-def _eject(kernel: Kernel, device: str) -> Verdict:
-    return run(eject(kernel, kernel.slots[device]))
-
-
-def _online(kernel: Kernel) -> frozenset[int]:
-    return frozenset(
-        number
-        for run_ in kernel.blocks
-        if run_.value.state is BlockState.ONLINE
-        for number in range(run_.start, run_.end)
-    )
-
-
-def _is_online_in_kernel_zone(kernel: Kernel, number: int) -> bool:
-    block = kernel.blocks.get(number)
-    return (
-        block is not None
-        and block.state is BlockState.ONLINE
-        and block.zone is not None
-        and block.zone is not ZoneType.MOVABLE
-    )
+def _resize(kernel: Kernel, step: Resize) -> Json:
+    device = kernel.virtio_mem[step.device]
+    hint_of_resize(kernel, step)
+    plugged = run(resize(kernel, device, step.size_bytes))
+    forget_hints(kernel)
+    return {"op": "resize", "device": step.device, "size": step.size_bytes, "plugged": plugged}
 
 
 def _write(kernel: Kernel, step: Write) -> Json:
     path = step.path if step.path.startswith("/") else f"{_MEMORY}/{step.path}"
-    if step.busy:
-        number = block_number(path.removeprefix(f"{_MEMORY}/").partition("/")[0])
-        if number is not None and _is_online_in_kernel_zone(kernel, number):
-            trial = copy.deepcopy(kernel)
-            if _errno_of(trial, path, step.value) != _BUSY:
-                kernel.unmovable[number] = _HINTED
+    if step.refused is not None:
+        trying = partial(_errno_of, path=path, value=step.value)
+        hint_of_write(kernel, path, step.value, step.refused, trying)
     refused = _errno_of(kernel, path, step.value)
-    kernel.unmovable.clear()
+    forget_hints(kernel)
     return {"op": "write", "path": step.path, "value": step.value, "errno": refused}
-
-
-def _errno_of(kernel: Kernel, path: str, value: str) -> str | None:
-    """What a shell's ``echo VALUE > PATH`` fails with."""
-    tree = Tree(kernel)
-    parent = path.rpartition("/")[0]
-    if not tree.exists(path) and tree.exists(parent) and path.startswith("/sys"):
-        # The shell would make the file, and nobody makes files in sysfs (kernfs has no create).
-        return "EACCES"
-    try:
-        tree.write(path, value + "\n")
-    except KernelRefusal as refusal:
-        return refusal.errno_name
-    return None
 
 
 def _read(kernel: Kernel, step: Read) -> Json:
@@ -238,3 +219,17 @@ def _shell(kernel: Kernel, command: str) -> Json:
         return {"text": Tree(kernel).read(path).removesuffix("\n"), "rc": 0}
     except KernelRefusal:
         return {}
+
+
+def _errno_of(kernel: Kernel, path: str, value: str) -> str | None:
+    """What a shell's ``echo VALUE > PATH`` fails with."""
+    tree = Tree(kernel)
+    parent = path.rpartition("/")[0]
+    if not tree.exists(path) and tree.exists(parent) and path.startswith("/sys"):
+        # The shell would make the file, and nobody makes files in sysfs (kernfs has no create).
+        return "EACCES"
+    try:
+        tree.write(path, value + "\n")
+    except KernelRefusal as refusal:
+        return refusal.errno_name
+    return None

@@ -30,6 +30,7 @@ class Theme:
         return 16
 
 
+_MEM_LIMITS: Final = (1100, 1536, 2100, 2500, 3500, 4500, 5000)
 _SMALL: Final = ((1024, 0), (1024, 1024), (2048,), (768, 1280), (3072, 1024, 0))
 _UNEVEN: Final = (
     *((1024, 2048, 3072), (4096, 1024), (700, 1348), (3072, 1024, 1024, 0), (5120,)),
@@ -47,6 +48,14 @@ THEMES: Final = (
     ),
     Theme(name="movable nodes", nodes_mib=((3072, 2048), (3072, 1024, 1024)), flagged=True),
     Theme(name="virtio-mem", nodes_mib=((1024, 0),), dimms=False, virtio_mem=True),
+    Theme(
+        name="virtio-mem and policies",
+        nodes_mib=((1024, 0), (1024, 512), (2048,)),
+        dimms=False,
+        policy=True,
+        virtio_mem=True,
+    ),
+    Theme(name="DIMMs beside virtio-mem", nodes_mib=((1024, 0),), virtio_mem=True, policy=True),
     Theme(name="vetoes", nodes_mib=((1024, 0), (2048,)), injection=True),
     Theme(name="poison", nodes_mib=((1024, 0),), poison=True),
     Theme(name="kernel memory", nodes_mib=((512, 0),), kernel_memory=True),
@@ -64,21 +73,21 @@ def random_guest(rng: Random, theme: Theme) -> GuestShape:
     return GuestShape(
         kernel="",
         nodes=nodes,
-        command_line=" ".join(_words(rng, theme)),
+        command_line=" ".join(_words(rng, theme, sum(nodes))),
         hotpluggable_nodes=_flagged(rng, theme, len(nodes)),
         dimms=dimms,
-        virtio_mem=(_virtio_mem(rng),) if theme.virtio_mem else (),
+        virtio_mem=(_virtio_mem(rng, len(nodes)),) if theme.virtio_mem else (),
     )
 
 
-def _words(rng: Random, theme: Theme) -> list[str]:
+def _words(rng: Random, theme: Theme, boot_bytes: int) -> list[str]:
     """The command line's words."""
     words = []
     if rng.random() < 0.75:
         word = rng.choice(("offline", "online", "online_kernel", "online_movable"))
         words.append(f"memhp_default_state={word}")
     if theme.zone_options and rng.random() < 0.2:
-        words.append(f"mem={rng.choice((1000, 1536, 2048, 3500, 4500))}M")
+        words.append(f"mem={rng.choice(_limits(boot_bytes))}M")
     if theme.zone_options and rng.random() < 0.6:
         words.append(_zone_option(rng))
     if theme.flagged and rng.random() < 0.7:
@@ -92,6 +101,11 @@ def _words(rng: Random, theme: Theme) -> list[str]:
     if rng.random() < 0.2:
         words.append(f"memory_hotplug.memmap_on_memory={rng.choice(('Y', 'force', '1'))}")
     return words
+
+
+def _limits(boot_bytes: int) -> list[int]:
+    """Limits in MiB that leave the initrd: QEMU puts it as high below 2 GiB as there is memory."""
+    return [limit for limit in _MEM_LIMITS if limit * MIB > min(boot_bytes, 2 * GIB)]
 
 
 def _zone_option(rng: Random) -> str:
@@ -114,10 +128,10 @@ def _flagged(rng: Random, theme: Theme, nodes: int) -> tuple[NodeId, ...]:
     return tuple(NodeId(node) for node in range(nodes) if rng.random() < (0.15, 0.7)[node > 0])
 
 
-def _virtio_mem(rng: Random) -> VirtioMemShape:
+def _virtio_mem(rng: Random, nodes: int) -> VirtioMemShape:
     unit = rng.choice((None, None, None, 4, 128, 256))
     return VirtioMemShape(
         size_bytes=rng.choice((1, 2)) * GIB,
-        node=NodeId(1),
+        node=NodeId(nodes - 1),
         block_bytes=None if unit is None else unit * MIB,
     )

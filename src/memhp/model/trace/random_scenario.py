@@ -21,16 +21,10 @@ _WORDS: Final = ("online", "online_kernel", "online_movable")
 _MOST_DEVICES: Final = 6
 _FILES: Final = ("state", "valid_zones", "phys_index", "online", "removable", "phys_device")
 _CHANGES: Final = (
-    ("online_policy", "auto-movable"),
-    ("online_policy", "contig-zones"),
-    ("auto_movable_ratio", "0"),
-    ("auto_movable_ratio", "50"),
-    ("auto_movable_ratio", "301"),
-    ("auto_movable_ratio", "1000"),
-    ("auto_movable_ratio", "x"),
-    ("auto_movable_numa_aware", "N"),
-    ("auto_movable_numa_aware", "Y"),
-    ("memmap_on_memory", "Y"),
+    ("online_policy", ("auto-movable", "auto-movable", "contig-zones", "sometimes")),
+    ("auto_movable_ratio", ("0", "50", "301", "1000", "x")),
+    ("auto_movable_numa_aware", ("N", "Y")),
+    ("memmap_on_memory", ("Y",)),
 )
 # The errno that a notifier may give; -4095 is the last that the kernel takes for one.
 _INJECTED: Final = ("-12", "-16", "-1", "-5", "-22", "-34", "0", "0", "5", "-5000", "-4095")
@@ -77,6 +71,7 @@ class _Author:
             (self._removal, 8 if self._theme.dimms and self._devices else 0),
             (self._block_state, 30),
             (self._there_and_back, 8),
+            (self._armed, 5),
             (self._policy, 12 if self._theme.policy else 0),
             (self._auto_online, 4),
             (self._read_file, 3),
@@ -139,9 +134,18 @@ class _Author:
         yield _write(f"memory{block}/state", self._rng.choice(_WORDS))
         self._online[block] = True
 
+    def _armed(self) -> Iterator[Json]:
+        """A type that an online block refuses, and that its next coming online uses."""
+        block = self._some_block()
+        yield _write(f"memory{block}/state", self._rng.choice(_WORDS))
+        yield _write(f"memory{block}/state", self._rng.choice(_WORDS))
+        yield _write(f"memory{block}/state", "offline")
+        yield _write(f"memory{block}/online", "1")
+        self._online[block] = True
+
     def _policy(self) -> Iterator[Json]:
-        name, value = self._rng.choice(_CHANGES)
-        yield _write(f"{_PARAMETERS}/{name}", value)
+        [(name, values)] = self._rng.choices(_CHANGES, (6, 6, 3, 1))
+        yield _write(f"{_PARAMETERS}/{name}", self._rng.choice(values))
 
     def _auto_online(self) -> Iterator[Json]:
         yield _write("auto_online_blocks", self._rng.choice((*_WORDS, "offline", "sometimes")))

@@ -2,11 +2,11 @@
 
 What a recording holds beside these is compared and never read here, so that
 no answer can leak into a prediction. Hints tell of pages that a kernel zone
-happened to hold: an ``EBUSY`` from an offline, and of a refused removal the
-blocks that were online afterwards.
+happened to hold: an ``EBUSY`` from an offline; an errno from poisoning a page;
+the blocks that stayed online after a refused removal, or after a virtio-mem
+device could not give back all that it was asked for, with how much it kept.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,13 +16,14 @@ from memhp.core.command_line import CommandLine, parse_command_line
 from memhp.core.errors import RecordingError
 from memhp.core.geometry import NodeId
 from memhp.core.ranges import PhysRange
+from memhp.core.values_json import parse_json
 from memhp.core.words import OnlineType
 from memhp.model.firmware import Affinity, Dimm, Firmware, MapEntry, VirtioMem
 from memhp.model.profile import PROFILES, Profile, profile_of
+from memhp.model.trace.check_recording import check_inputs
 
 Json = dict[str, Any]
 FORMAT = 1
-_BUSY = "EBUSY"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +46,11 @@ class Remove:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Write:
-    """A file is written; ``busy`` that the kernel answered EBUSY."""
+    """A file is written; ``refused`` is the errno where it may tell of what a page holds."""
 
     path: str
     value: str
-    busy: bool
+    refused: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,10 +62,16 @@ class Read:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resize:
-    """The host asks a virtio-mem device for another size."""
+    """The host asks a virtio-mem device for another size.
+
+    ``kept_bytes`` it has more than it should have; then ``kept_online`` are all
+    online blocks afterwards.
+    """
 
     device: str
     size_bytes: int
+    kept_bytes: int = 0
+    kept_online: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +99,7 @@ class Recording:
 def read_recording(path: Path) -> Json:
     """Read a file's JSON; raises ``RecordingError``."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse_json(path.read_text(encoding="utf-8"))
     except OSError as err:
         raise RecordingError(
             file=str(path), field="file", problem=f"cannot be read ({err.strerror})"
@@ -106,6 +113,7 @@ def read_recording(path: Path) -> Json:
 
 def parse_recording(document: Mapping[str, Any], file: str) -> Recording:
     """Take the inputs out of a recording, whole or stripped; raises ``RecordingError``."""
+    check_inputs(document, file)
     try:
         machine = document["machine"]
         profile = _profile(document["kernel"], machine, file)
@@ -210,19 +218,41 @@ def _step(step: Json) -> RecordedStep:
                 device=step["device"], refused_with=_online_after(step) if refused else None
             )
         case "write":
-            return Write(path=step["path"], value=step["value"], busy=step.get("errno") == _BUSY)
+            return Write(path=step["path"], value=step["value"], refused=_hint(step))
         case "read":
             return Read(path=step["path"])
         case "resize":
-            return Resize(device=step["device"], size_bytes=step["size"])
+            kept = _kept_bytes(step)
+            return Resize(
+                device=step["device"],
+                size_bytes=step["size"],
+                kept_bytes=kept,
+                kept_online=_online_after(step) if kept else frozenset(),
+            )
         case "sh":
             return Shell(command=step["command"])
         case other:
             raise ValueError(f"unknown op {other!r}")
 
 
+def _hint(step: Json) -> str | None:
+    """The errno of a write, where it may tell of what a page holds.
+
+    EBUSY may; and EIO, where a page of the kernel's was to be taken out of use.
+    """
+    told: str | None = step.get("errno")
+    softly = str(step.get("path", "")).endswith("soft_offline_page")
+    return told if told == "EBUSY" or (told == "EIO" and softly) else None
+
+
+def _kept_bytes(step: Json) -> int:
+    """What a virtio-mem device has beyond what was asked of it."""
+    kept: int = step["kept"] if "kept" in step else step.get("plugged", 0) - step["size"]
+    return max(0, kept)
+
+
 def _online_after(step: Json) -> frozenset[int]:
-    """The blocks that were online after a refused removal.
+    """The blocks that were online after a refused removal, or a resize that fell short.
 
     A whole recording has them in its observation; a stripped one has them by
     themselves, as numbers or as ``[first, last]`` pairs.
@@ -243,9 +273,11 @@ def _online_after(step: Json) -> frozenset[int]:
 
 
 def strip_recording(document: Mapping[str, Any]) -> Json:
-    """Leave the inputs and hints of a recording, and nothing that is compared."""
+    """Leave the inputs and hints of a recording, and nothing else; raises ``RecordingError``."""
+    name = str(document.get("name", "recording"))
+    check_inputs(document, name)
     machine = {
-        key: document["machine"][key]
+        key: document["machine"].get(key)
         for key in (
             "command_line",
             "memory_map",
@@ -261,18 +293,21 @@ def strip_recording(document: Mapping[str, Any]) -> Json:
     }
     return {
         "format": FORMAT,
-        "name": document["name"],
+        "name": name,
         "kernel": document["kernel"],
         "machine": machine,
-        "steps": [_stripped_step(step) for step in document["steps"]],
+        "steps": [_stripped_step(step) for step in document.get("steps", [])],
     }
 
 
 def _stripped_step(step: Json) -> Json:
     arguments = ("op", "device", "start", "size", "node", "path", "value", "command")
     kept = {key: step[key] for key in arguments if key in step}
-    if step.get("errno") == _BUSY:
-        kept["errno"] = _BUSY
+    if (told := _hint(step)) is not None:
+        kept["errno"] = told
     if step.get("removed") is False:
-        kept |= {"removed": False, "ost": step["ost"], "online_blocks": sorted(_online_after(step))}
+        kept |= {"removed": False, "ost": step.get("ost")}
+        kept["online_blocks"] = sorted(_online_after(step))
+    if step["op"] == "resize" and _kept_bytes(step):
+        kept |= {"kept": _kept_bytes(step), "online_blocks": sorted(_online_after(step))}
     return kept

@@ -19,7 +19,7 @@ _STA_PRESENT = 15
 def acpi_firmware(kernel: Kernel) -> Directory:
     """``/sys/firmware/acpi`` with its tables."""
     tables: dict[str, Entry] = {
-        name: File(read=lambda name=name: table_bytes(kernel.firmware, name))  # type: ignore[misc]
+        name: File(read=lambda name=name: table_bytes(kernel.firmware, name), is_private=True)  # type: ignore[misc]
         for name in table_names(kernel.firmware)
     }
     folder = Directory(names=lambda: tables, child=tables.get)

@@ -23,6 +23,7 @@ def _error_file(kernel: Kernel, event: str) -> File:
     return File(
         read=lambda: f"{kernel.notifier_errors.get(event, 0)}\n",
         write=at_once(lambda written: _store(kernel, event, written)),
+        is_private=True,
     )
 
 

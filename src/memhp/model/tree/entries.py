@@ -20,18 +20,19 @@ class File:
 
     ``read`` gives the whole content, ``bytes`` where it is binary. A file that
     is too large for that has ``at`` instead, which gives up to so many bytes
-    from an offset, none at its end. ``root_only`` files are for their owner.
+    from an offset, none at its end. A private
+    file is for its owner alone.
     """
 
     read: Callable[[], str | bytes] | None = None
     write: Write | None = None
     at: Callable[[int, int], bytes] | None = None
-    root_only: bool = False
+    is_private: bool = False
 
     @property
     def mode(self) -> int:
         """Permission bits, as sysfs shows them."""
-        readable = 0o400 if self.root_only or self.at else 0o444
+        readable = 0o400 if self.is_private or self.at else 0o444
         return (readable if self.read or self.at else 0) | (0o200 if self.write else 0)
 
 

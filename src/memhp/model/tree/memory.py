@@ -4,6 +4,7 @@ Source: ``drivers/base/memory.c``.
 """
 
 import errno
+import re
 from collections.abc import Iterable
 
 from memhp.core.command_line import parse_bool
@@ -15,9 +16,12 @@ from memhp.model.kernel import Kernel
 from memhp.model.offline import device_offline
 from memhp.model.online import arm, device_online
 from memhp.model.steps import KernelRefusal, Steps
+from memhp.model.tree.driver_core import bus_directory, power_directory, uevent_file
 from memhp.model.tree.entries import Directory, Entry, File, Link, at_once, text, word
 from memhp.model.virtio_mem import work_off
 from memhp.model.zone_choice import valid_zones
+
+_BLOCK = re.compile(r"memory(0|[1-9][0-9]{0,8})")
 
 
 def memory_directory(kernel: Kernel) -> Directory:
@@ -40,18 +44,31 @@ def memory_directory(kernel: Kernel) -> Directory:
     return Directory(names=names, child=child)
 
 
+def memory_bus(kernel: Kernel) -> Directory:
+    """``/sys/bus/memory``."""
+
+    def has(name: str) -> bool:
+        number = block_number(name)
+        return number is not None and number in kernel.blocks
+
+    return bus_directory(
+        "../../../devices/system/memory",
+        lambda: (f"memory{number}" for number in kernel.blocks.numbers()),
+        has,
+    )
+
+
 def block_number(name: str) -> int | None:
     """The N of ``memoryN``, spelled as the kernel spells it."""
-    digits = name.removeprefix("memory")
-    if digits == name or not digits.isdecimal() or (digits[0] == "0" and digits != "0"):
-        return None
-    return int(digits)
+    match = _BLOCK.fullmatch(name)
+    return None if match is None else int(match[1])
 
 
 def _root_files(kernel: Kernel) -> dict[str, Entry]:
     files: dict[str, Entry] = {
         "block_size_bytes": text(f"{kernel.block_size_bytes:x}\n"),
-        "uevent": File(write=at_once(_ignore)),
+        "power": power_directory(),
+        "uevent": uevent_file(),
     }
     if kernel.profile.auto_online_file:
         files["auto_online_blocks"] = File(
@@ -86,13 +103,14 @@ def _block_directory(kernel: Kernel, number: int) -> Directory:
         ),
         "phys_device": text("0\n"),
         "phys_index": text(f"{number:08x}\n"),
+        "power": power_directory(),
         "removable": text(f"{int(kernel.profile.hot_remove)}\n"),
         "state": File(
             read=lambda: f"{block().state}\n",
             write=lambda written: _store_state(kernel, number, written),
         ),
         "subsystem": Link(target="../../../../bus/memory"),
-        "uevent": File(read=lambda: "", write=at_once(_ignore)),
+        "uevent": uevent_file(),
     }
     if kernel.profile.valid_zones_file:
         entries["valid_zones"] = File(
@@ -150,7 +168,3 @@ def _online_type(kernel: Kernel, written: str) -> OnlineType:
 
 def _shown(wanted: OnlineType) -> str:
     return "offline" if wanted is OnlineType.OFFLINE else "online"
-
-
-def _ignore(_written: str) -> None:
-    """Model: a synthetic uevent asked for by a write is not sent."""

@@ -9,9 +9,15 @@ from memhp.core.geometry import NodeId
 from memhp.core.ranges import format_list
 from memhp.model.kernel import Kernel
 from memhp.model.kernel_pages import distance
+from memhp.model.tree.driver_core import bus_directory, power_directory, uevent_file
 from memhp.model.tree.entries import Directory, Entry, File, Link, text
 from memhp.model.tree.meminfo import node_meminfo
 from memhp.model.tree.memory import block_number
+from memhp.model.tree.processors import format_mask, of_node, processors
+
+_NUMASTAT = (
+    "numa_hit", "numa_miss", "numa_foreign", "interleave_hit", "local_node", "other_node",
+)  # fmt: skip
 
 
 def node_directory(kernel: Kernel) -> Directory:
@@ -25,20 +31,31 @@ def node_directory(kernel: Kernel) -> Directory:
         "has_generic_initiator": lambda: (),
     }
 
+    entries: dict[str, Entry] = {name: _list_file(numbers) for name, numbers in lists.items()}
+    entries |= {"power": power_directory(), "uevent": uevent_file()}
+
     def names() -> Iterable[str]:
-        yield from lists
-        for node in sorted(kernel.online_nodes):
-            yield f"node{node}"
+        yield from entries
+        yield from _names(kernel)
 
     def child(name: str) -> Entry | None:
-        if name in lists:
-            return _list_file(lists[name])
         for node in kernel.online_nodes:
             if name == f"node{node}":
                 return _one_node(kernel, node)
-        return None
+        return entries.get(name)
 
     return Directory(names=names, child=child)
+
+
+def node_bus(kernel: Kernel) -> Directory:
+    """``/sys/bus/node``."""
+    return bus_directory(
+        "../../../devices/system/node", lambda: _names(kernel), lambda name: name in _names(kernel)
+    )
+
+
+def _names(kernel: Kernel) -> list[str]:
+    return [f"node{node}" for node in sorted(kernel.online_nodes)]
 
 
 def _list_file(numbers: Callable[[], Iterable[int]]) -> File:
@@ -58,9 +75,16 @@ def _one_node(kernel: Kernel, node: NodeId) -> Directory:
     files: dict[str, Entry] = {
         "meminfo": File(read=lambda: node_meminfo(kernel, node)),
         "distance": File(read=lambda: _distances(kernel, node)),
-        "cpulist": text(_cpulist(kernel, node)),
-        "uevent": text(""),
+        "cpulist": text(format_list(of_node(kernel, node)) + "\n"),
+        "cpumap": text(format_mask(of_node(kernel, node), len(processors(kernel))) + "\n"),
+        # Model: allocations are not counted.
+        "numastat": text("".join(f"{row} 0\n" for row in _NUMASTAT)),
+        "power": power_directory(),
+        "subsystem": Link(target="../../../../bus/node"),
+        "uevent": uevent_file(),
     }
+    for number in of_node(kernel, node):
+        files[f"cpu{number}"] = Link(target=f"../../cpu/cpu{number}")
 
     def names() -> Iterable[str]:
         yield from files
@@ -83,9 +107,3 @@ def _distances(kernel: Kernel, node: NodeId) -> str:
     return (
         " ".join(str(distance(kernel, node, other)) for other in sorted(kernel.online_nodes)) + "\n"
     )
-
-
-def _cpulist(kernel: Kernel, node: NodeId) -> str:
-    """Model: one processor a node that has any."""
-    nodes = sorted(kernel.firmware.cpu_nodes)
-    return f"{nodes.index(node)}\n" if node in nodes else "\n"

@@ -25,7 +25,7 @@ def page_files(kernel: Kernel) -> dict[str, Entry]:
     """The four files by name."""
     return {
         "buddyinfo": File(read=lambda: _buddyinfo(_pages(kernel))),
-        "pagetypeinfo": File(read=lambda: _pagetypeinfo(kernel, _pages(kernel)), root_only=True),
+        "pagetypeinfo": File(read=lambda: _pagetypeinfo(kernel, _pages(kernel)), is_private=True),
         "kpagecount": File(at=lambda offset, size: _words(kernel, offset, size, _counts)),
         "kpageflags": File(at=lambda offset, size: _words(kernel, offset, size, _flags)),
     }

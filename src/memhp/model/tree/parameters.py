@@ -4,12 +4,16 @@ Source: ``module_param_cb()`` and ``module_param()`` in ``mm/memory_hotplug.c``.
 """
 
 import errno
+import re
 
 from memhp.core.command_line import parse_bool, parse_uint
 from memhp.core.words import OnlinePolicy
 from memhp.model.kernel import Kernel
 from memhp.model.steps import KernelRefusal
 from memhp.model.tree.entries import Directory, File, at_once, directory, word
+
+_TEN_DIGITS = re.compile(r"[1-9][0-9]{9,}")
+"""What is no number of 32 bits though it looks like one, is one of more."""
 
 
 def memory_hotplug_parameters(kernel: Kernel) -> Directory:
@@ -45,7 +49,7 @@ def _store_policy(kernel: Kernel, written: str) -> None:
 def _store_ratio(kernel: Kernel, written: str) -> None:
     ratio = parse_uint(written)
     if ratio is None:
-        too_large = word(written).isdecimal() and int(word(written)) >= 1 << 32
+        too_large = _TEN_DIGITS.fullmatch(word(written)) is not None
         code = errno.ERANGE if too_large else errno.EINVAL
         raise KernelRefusal(code, f"'{word(written)}' is no unsigned number of 32 bits")
     kernel.settings.auto_movable_ratio = ratio

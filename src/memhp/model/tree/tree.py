@@ -7,10 +7,11 @@ from memhp.model.steps import KernelRefusal, Steps, run
 from memhp.model.tree.acpi import acpi_devices, acpi_firmware
 from memhp.model.tree.debugfs import notifier_errors
 from memhp.model.tree.entries import Directory, Entry, File, Link, directory, no_such
-from memhp.model.tree.memory import memory_directory
-from memhp.model.tree.nodes import node_directory
+from memhp.model.tree.memory import memory_bus, memory_directory
+from memhp.model.tree.nodes import node_bus, node_directory
 from memhp.model.tree.parameters import memory_hotplug_parameters
 from memhp.model.tree.proc import proc_directory
+from memhp.model.tree.processors import processor_directory
 
 _WHOLE = 1 << 62
 
@@ -105,10 +106,19 @@ class Tree:
 
 def _root(kernel: Kernel) -> Directory:
     """Put the parts together where the kernel has them."""
-    system = {"memory": memory_directory(kernel), "node": node_directory(kernel)}
+    system = {
+        "cpu": processor_directory(kernel),
+        "memory": memory_directory(kernel),
+        "node": node_directory(kernel),
+    }
+    buses = {
+        "acpi": directory({"devices": acpi_devices(kernel)}),
+        "memory": memory_bus(kernel),
+        "node": node_bus(kernel),
+    }
     sys: dict[str, Entry] = {
         "devices": directory({"system": directory(system)}),
-        "bus": directory({"acpi": directory({"devices": acpi_devices(kernel)})}),
+        "bus": directory(buses),
         "firmware": directory({"acpi": acpi_firmware(kernel)}),
         "kernel": directory(
             {"debug": directory({"notifier-error-inject": notifier_errors(kernel)})}
