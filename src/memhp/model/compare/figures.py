@@ -109,8 +109,13 @@ def reach_bytes(direct_map: Mapping[int, int], entries: int) -> int:
 def mean_reach_bytes(direct_map: Mapping[int, int], entries: int) -> float:
     """The range that it covers where the kernel touches memory evenly.
 
-    Then each entry is in the TLB in proportion to what it maps.
+    Then each entry is in the TLB in proportion to what it maps, up to always.
+
+    Model: what entries that are always there leave over is not given to the others.
     """
     mapped = sum(size * count for size, count in direct_map.items())
-    squares = sum(size * size * count for size, count in direct_map.items())
-    return min(mapped, entries * squares / mapped) if mapped else 0.0
+    if not mapped:
+        return 0.0
+    return sum(
+        size * count * min(1.0, entries * size / mapped) for size, count in direct_map.items()
+    )
