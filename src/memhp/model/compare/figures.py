@@ -109,13 +109,18 @@ def reach_bytes(direct_map: Mapping[int, int], entries: int) -> int:
 def mean_reach_bytes(direct_map: Mapping[int, int], entries: int) -> float:
     """The range that it covers where the kernel touches memory evenly.
 
-    Then each entry is in the TLB in proportion to what it maps, up to always.
-
-    Model: what entries that are always there leave over is not given to the others.
+    Each entry is then in the TLB in proportion to what it maps; those for which that
+    is more than always are there, and what is left of the TLB is for the others.
     """
-    mapped = sum(size * count for size, count in direct_map.items())
-    if not mapped:
-        return 0.0
-    return sum(
-        size * count * min(1.0, entries * size / mapped) for size, count in direct_map.items()
-    )
+    left = sum(size * count for size, count in direct_map.items())
+    covered = 0.0
+    for size in sorted((size for size in direct_map if direct_map[size]), reverse=True):
+        mapped = size * direct_map[size]
+        if entries * size < left:
+            # From here on entries come and go: what is covered is in proportion too.
+            rest = {other: n for other, n in direct_map.items() if other <= size}
+            return covered + sum(n * other * other for other, n in rest.items()) * entries / left
+        covered += mapped
+        entries -= direct_map[size]
+        left -= mapped
+    return covered
