@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from memhp.core.acpi.srat import encode_srat, parse_srat, with_hotpluggable
@@ -45,6 +46,7 @@ class Guest:
             )
         self.name = name
         self.folder = lab_folder() / name
+        self._options: tuple[str, ...] = ()
         self._bound = bound
         self._process: subprocess.Popen[str] | None = None
 
@@ -69,8 +71,13 @@ class Guest:
             raise self._not_there() from err
         return shape
 
-    def up(self, shape: GuestShape, carried: Carried = _NOTHING) -> None:
-        """Boot it and wait until its shell answers; raises ``MachineError``."""
+    def up(
+        self, shape: GuestShape, carried: Carried = _NOTHING, options: Sequence[str] = ()
+    ) -> None:
+        """Boot it and wait until its shell answers; raises ``MachineError``.
+
+        ``options`` are more words for QEMU: devices that a shape does not have.
+        """
         if self.pid is not None:
             raise MachineError(
                 machine=f"lab:{self.name}", problem="runs already", advice="put it down first"
@@ -82,6 +89,7 @@ class Guest:
                 advice="install package qemu-system-x86",
             )
         kernel = find_kernel(shape.kernel)
+        self._options = tuple(options)
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True, mode=0o700)
         (self.folder / "shape.json").write_text(json.dumps(to_json(shape)))
@@ -147,7 +155,7 @@ class Guest:
         return str(self.folder / "qmp")
 
     def _start(self, kernel: LabKernel, shape: GuestShape) -> None:
-        command = [_QEMU, *qemu_options(self.folder, kernel.image, shape)]
+        command = [_QEMU, *qemu_options(self.folder, kernel.image, shape), *self._options]
         why = self._start_bound(command) if self._bound else _start_apart(command)
         if why is not None:
             raise MachineError(machine=f"lab:{self.name}", problem=f"does not start ({why})")

@@ -170,7 +170,7 @@ def _unmovable(pages: Pages, area: Area, start: int, end: int) -> npt.NDArray[np
     codes = pages.frames.state[start:end]
     bad: npt.NDArray[np.bool_] = codes == RESERVED
     if area.zone is not ZoneType.MOVABLE:
-        bad |= _of_the_kernel(pages, start, codes) | (codes == SELF_HOSTED)
+        bad |= _of_the_kernel(pages, start, codes)
     return bad
 
 
