@@ -19,6 +19,7 @@ from memhp.core.geometry import MIB, NodeId
 from memhp.core.guest_shape import BootDimm, GuestShape, VirtioMemShape
 from memhp.core.targets import parse_size
 from memhp.core.words import ExitCode
+from memhp.interfaces.cli.lab_pages import add_pages_arguments, run_pages
 from memhp.interfaces.cli.options import add_json_option
 from memhp.interfaces.cli.show import print_json
 from memhp.machines.lab.carried import Carried
@@ -53,6 +54,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     down.add_argument("name", metavar="NAME")
     add_json_option(down)
     add_json_option(actions.add_parser("list", description="Show the guests."))
+    add_pages_arguments(actions)
 
 
 def run(args: Namespace) -> ExitCode:
@@ -63,6 +65,8 @@ def run(args: Namespace) -> ExitCode:
             _say(args, "up")
         case "sh":
             return _run(args)
+        case "pages":
+            return run_pages(args)
         case "down":
             Guest(args.name).down()
             _say(args, "down")

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,6 +50,7 @@ class Guest:
             )
         self.name = name
         self.folder = lab_folder() / name
+        self._options: tuple[str, ...] = ()
         self._bound = bound
         self._accel, self._tries = "tcg", _TRIES
         self._process: subprocess.Popen[str] | None = None
@@ -92,8 +94,13 @@ class Guest:
         self.up(shape, carried)
         return "TCG"
 
-    def up(self, shape: GuestShape, carried: Carried = _NOTHING) -> None:
-        """Boot it and wait until its shell answers; raises ``MachineError``."""
+    def up(
+        self, shape: GuestShape, carried: Carried = _NOTHING, options: Sequence[str] = ()
+    ) -> None:
+        """Boot it and wait until its shell answers; raises ``MachineError``.
+
+        ``options`` are more words for QEMU: devices that a shape does not have.
+        """
         if self.pid is not None:
             raise MachineError(
                 machine=f"lab:{self.name}", problem="runs already", advice="put it down first"
@@ -107,6 +114,7 @@ class Guest:
         kernel = find_kernel(shape.kernel)
         if shape.agent:
             carried = replace(carried, programs=(*carried.programs, AGENT))
+        self._options = tuple(options)
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True, mode=0o700)
         (self.folder / "shape.json").write_text(json.dumps(to_json(shape)))
@@ -178,7 +186,8 @@ class Guest:
 
     def _start(self, kernel: LabKernel, shape: GuestShape) -> None:
         named = ("-name", self.name, "-uuid", str(uuid.uuid4()))
-        command = [_QEMU, *named, *qemu_options(self.folder, kernel.image, shape, self._accel)]
+        options = qemu_options(self.folder, kernel.image, shape, self._accel)
+        command = [_QEMU, *named, *options, *self._options]
         why = self._start_bound(command) if self._bound else _start_apart(command)
         if why is not None:
             raise MachineError(machine=f"lab:{self.name}", problem=f"does not start ({why})")

@@ -11,7 +11,7 @@ from memhp.machines.lab.carried import Carried
 from memhp.machines.lab.compile_c import carry_compiled
 from memhp.machines.lab.guest import Guest
 
-_SOURCE = Path(__file__).with_name("workload.c")
+_SOURCE = Path(__file__).parent / "programs" / "workload.c"
 _PLACE = "/bin/workload"
 _LINE = re.compile(r"checked (\d+) rewritten (\d+) bad (\d+)")
 _SECONDS = 180.0
