@@ -1,5 +1,7 @@
 """Units of the memory map, and the words that the kernel has for its parts."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -75,10 +77,14 @@ def block(
 
 
 @pytest.mark.parametrize("state", BlockState)
+@pytest.mark.parametrize("words", [("none",), ("Normal",), ("Normal", "Movable"), ()])
 @pytest.mark.parametrize("zone", [None, ZoneType.NORMAL, ZoneType.MOVABLE])
-def test_which_blocks_can_be_tried(state: BlockState, zone: ZoneType | None) -> None:
-    online_in_one_zone = state == "online" and zone is not None
-    assert block(state, zone).can_be_tried is online_in_one_zone
+def test_which_blocks_can_be_tried(
+    state: BlockState, zone: ZoneType | None, words: tuple[str, ...]
+) -> None:
+    """Those that are online in one zone, or of which nobody can tell the zone."""
+    may_go = state == "online" and (zone is not None or not words)
+    assert replace(block(state, zone), valid_zones=words).can_be_tried is may_go
 
 
 @pytest.mark.parametrize(("nodes", "node"), [((), None), ((3,), 3), ((0, 2, 1), 1)])
