@@ -12,10 +12,17 @@ from memhp.core.events import StepProgress
 from memhp.core.geometry import BlockId
 from memhp.core.listing import BlockFile
 from memhp.core.machine import Machine
-from memhp.core.outcome import Done, Refused
-from memhp.core.plan import ExpectBlock, OfflineBlock, OnlineBlock, Step
-from memhp.core.snapshot import MemoryBlock, Snapshot, Want
-from memhp.core.words import Ability, BlockState, OnlineType, ZoneType
+from memhp.core.outcome import Done, Outcome, Refused
+from memhp.core.plan import (
+    ExpectBlock,
+    ExpectDevice,
+    OfflineBlock,
+    OnlineBlock,
+    ResizeDevice,
+    Step,
+)
+from memhp.core.snapshot import Device, MemoryBlock, Room, Snapshot, Want
+from memhp.core.words import Ability, BlockState, DeviceKind, OnlineType, ZoneType
 from memhp.machines.lab.guest import Guest
 from memhp.machines.lab.machine import LabMachine
 from memhp.machines.open import open_machine
@@ -96,6 +103,8 @@ def test_a_part_of_a_snapshot_is_that_part_of_the_whole(machine: Machine) -> Non
         (Want.NODES, {"nodes"}),
         (Want.DEVICES, {"devices"}),
         (Want.POLICY, {"policy", "command_line"}),
+        (Want.ROOM, {"room"}),
+        (Want.HOST, {"host"}),
     ):
         part = machine.snapshot(want)
         for field in fields(Snapshot):
@@ -104,6 +113,8 @@ def test_a_part_of_a_snapshot_is_that_part_of_the_whole(machine: Machine) -> Non
                 assert here == there, (want, field.name)
             elif field.name in {"blocks", "zones", "nodes", "devices", "iomem"}:
                 assert here == (), (want, field.name)
+            elif field.name in {"room", "host"}:
+                assert here in {None, Room()}, (want, field.name)
 
 
 def test_blocks_are_in_order_and_each_stands_once(machine: Machine) -> None:
@@ -172,6 +183,61 @@ def test_offline_and_back_in_its_zone(machine: Machine) -> None:
         return
     assert isinstance(machine.apply(back, until=None, tell=nobody), Done)
     assert machine.snapshot(Want.BLOCKS).blocks == before.blocks
+
+
+def a_device_to_resize(machine: Machine) -> Device | None:
+    devices = machine.snapshot(Want.DEVICES).devices
+    return next((d for d in devices if d.kind is DeviceKind.VIRTIO_MEM and d.plugged_bytes), None)
+
+
+def resized(machine: Machine, device: Device, size_bytes: int) -> Outcome:
+    step = Step(
+        machine=machine.name,
+        action=ResizeDevice(device=device.name, requested_bytes=size_bytes),
+        expect=ExpectDevice(
+            device=device.name, present=True, requested_bytes=device.requested_bytes
+        ),
+    )
+    return machine.apply(step, until=None, tell=nobody)
+
+
+def test_a_device_shrinks_by_its_unit_and_grows_again(machine: Machine) -> None:
+    device = a_device_to_resize(machine)
+    if Ability.RESIZE_DEVICE not in machine.can or device is None:
+        gone = Device(name="v", kind=DeviceKind.VIRTIO_MEM, size_bytes=0, node=None, present=True)
+        try:
+            outcome = resized(machine, gone, 0)
+        except NotSupported:
+            return
+        assert isinstance(outcome, Refused)
+        return
+    assert device.unit_bytes is not None
+    assert device.plugged_bytes is not None
+    less = device.plugged_bytes - device.unit_bytes
+    assert isinstance(resized(machine, device, less), Done)
+    smaller = a_device_to_resize(machine)
+    assert smaller is not None
+    assert (smaller.requested_bytes, smaller.plugged_bytes) == (less, less)
+    assert isinstance(resized(machine, device, device.plugged_bytes), Refused)
+    assert isinstance(resized(machine, smaller, device.plugged_bytes), Done)
+    assert a_device_to_resize(machine) == device
+
+
+def test_a_size_that_the_device_cannot_have_is_refused(machine: Machine) -> None:
+    device = a_device_to_resize(machine)
+    if Ability.RESIZE_DEVICE not in machine.can or device is None:
+        return
+    for wrong in (device.size_bytes + (device.unit_bytes or 1), (device.unit_bytes or 2) // 2):
+        assert isinstance(resized(machine, device, wrong), Refused)
+    assert a_device_to_resize(machine) == device
+
+
+def test_a_guest_promises_what_its_host_has(machine: Machine) -> None:
+    host = machine.snapshot(Want.HOST).host
+    if host is None:
+        return
+    assert host.promised_bytes > 0
+    assert host.free_bytes == host.total_bytes - host.promised_bytes
 
 
 def test_errors_are_memhps_own_and_one_line(machine: Machine) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from memhp.core import errors
 from memhp.core.errors import (
     AcpiTableError,
+    AnswerPending,
     ArgumentError,
     CannotPlan,
     CommandLineError,
@@ -45,6 +46,7 @@ def one_of_each(name: str, problem: str, advice: str) -> list[MemhpError]:
         NotSupported(machine=name, operation=problem, advice=advice),
         CannotPlan(request=name, problem=problem, advice=advice),
         StalePlan(machine=name, changed=problem),
+        AnswerPending(machine="m", device=name, asked=problem, operation=advice),
         JournalError(operation=name, problem=problem, advice=advice),
         FormatError(f"{name} {problem}: {advice}"),
         AcpiTableError(table=name, problem=problem, offset=48, advice=advice),
@@ -93,6 +95,8 @@ SENTENCES = [
     "machine 'memory32' cannot is gone: look again",
     "cannot memory32: is gone; look again",
     "machine 'memory32' has changed since the plan was made (is gone): make the plan again",
+    "memory32 of machine 'm' cannot be touched, for operation look again has asked for 'is gone' "
+    "and got no answer yet: 'memhp resume look again' takes the answer once there is one",
     "memory32 is gone: look again",
     "memory32 is gone: look again",
     "ACPI table memory32 at byte 48: is gone: look again",
@@ -116,6 +120,7 @@ CODES = {
     ContactLost: ExitCode.UNKNOWN_OUTCOME,
     DescriptionError: ExitCode.MACHINE,
     NoSuchObject: ExitCode.USAGE,
+    AnswerPending: ExitCode.LOCKED,
     NotSupported: ExitCode.REFUSED,
     CannotPlan: ExitCode.REFUSED,
     StalePlan: ExitCode.STALE,

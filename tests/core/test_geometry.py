@@ -94,4 +94,4 @@ def test_a_census_counts_every_kind() -> None:
 
 def test_all_is_every_part_of_a_snapshot() -> None:
     assert list(Want.ALL) == [part for part in Want if part is not Want.ALL]
-    assert len(list(Want)) == 6
+    assert len(list(Want)) == 8

@@ -12,13 +12,14 @@ from fuzz.seeds import JSON, JSON_LINES, any_json, any_text, recordings, steps_o
 from fuzz.target import Attempt, Target
 from memhp.core.errors import MemhpError
 from memhp.core.events import Event
-from memhp.core.geometry import NodeId
+from memhp.core.geometry import BlockId, NodeId
 from memhp.core.guest_shape import BootDimm, GuestShape, VirtioMemShape
 from memhp.core.plan import Plan, plan_of
-from memhp.core.request import Apply, Conditions, Offline, Remove, Replace
+from memhp.core.request import Add, Apply, Conditions, Offline, Remove, Replace, Resize
 from memhp.core.targets import parse_target
 from memhp.core.values_json import from_json, parse_json, to_json
-from memhp.interfaces.cli.cmd_apply import _machine_of
+from memhp.core.words import OnlineType
+from memhp.interfaces.cli.cmd_apply import _machines_of
 from memhp.interfaces.cli.main import main
 from memhp.machines.lab.guest import Guest
 from memhp.machines.model import ModelMachine
@@ -32,7 +33,7 @@ from memhp.model.trace.scenario import parse_scenario, scenario_json
 from memhp.operations.conduct import Conductor
 from memhp.operations.journal import Journals
 from memhp.operations.journal_records import Record
-from memhp.operations.next_leg import WANT, next_leg
+from memhp.operations.next_leg import next_leg
 from memhp.operations.operation import Operation
 
 _MACHINE = """
@@ -47,6 +48,14 @@ waiting = true
 [[failures.unmovable]]
 blocks = "34"
 what = "a pinned page"
+[[virtio_mem]]
+size = "1G"
+requested = "256M"
+[[dimm]]
+name = "deaf"
+size = "128M"
+[[failures.silent]]
+device = "deaf"
 """
 _NAME = "model:fuzzed"
 
@@ -124,14 +133,17 @@ def _value(kind: Any) -> Callable[[Path], Attempt]:
 @cache
 def _plans() -> tuple[bytes, ...]:
     """Plans of every kind of request, made for the machine that they are carried out on."""
-    snapshot = _machine().snapshot(WANT)
+    snapshot = _machine().snapshot()
     requests = (
         Offline(targets=(parse_target("memory4-6"),)),
         Offline(targets=(parse_target("dimm0"), parse_target("256M"))),
         Remove(device="dimm0"),
         Replace(device="dimm0"),
+        Replace(block=BlockId(33), add_first=True),
+        Resize(device="virtio-mem0", by_bytes=-(1 << 27)),
+        Add(size_bytes=1 << 27, node=NodeId(0), zone=OnlineType.ONLINE_KERNEL),
     )
-    legs = (next_leg(Operation(request=request), snapshot) for request in requests)
+    legs = (next_leg(Operation(request=request), {_NAME: snapshot}) for request in requests)
     plans = [leg.plan for leg in legs if leg is not None]
     plans.append(plan_of(Apply(asked="x"), snapshot, plans[0].steps))
     return tuple(dump(to_json(plan)) for plan in plans)
@@ -154,8 +166,9 @@ def _plan(folder: Path) -> Attempt:
 def _applied(_folder: Path) -> Attempt:
     def attempt(data: bytes) -> None:
         plan: Plan = from_json(Plan, parse_json(data))
-        _machine_of(plan, Namespace(plan="-", machine=_NAME))
-        conductor = Conductor(machine=_machine(), folder=None, listener=_unheard)
+        names = _machines_of(plan, Namespace(plan="-", machine=_NAME))
+        machines = {name: _machine() for name in names}
+        conductor = Conductor(machines=machines, folder=None, listener=_unheard)
         conductor.apply(plan, Conditions(all_or_nothing=len(data) % 2 == 0))
 
     return attempt
@@ -169,7 +182,8 @@ def _journals() -> tuple[bytes, ...]:
     found: list[bytes] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        conductor = Conductor(machine=_machine(), folder=folder, listener=_unheard)
+        machines = {_NAME: _machine()}
+        conductor = Conductor(machines=machines, folder=folder, listener=_unheard)
         for text in ("memory4-6", "dimm0"):
             conductor.begin(Operation(request=Offline(targets=(parse_target(text),))))
         conductor.undo("1")
@@ -180,6 +194,8 @@ def _journals() -> tuple[bytes, ...]:
                 conditions=Conditions(all_or_nothing=True, at_least_bytes=1 << 27),
             )
         )
+        conductor.begin(Operation(request=Resize(device="virtio-mem0", size_bytes=1 << 29)))
+        conductor.begin(Operation(request=Remove(device="deaf")))
         for path in sorted(folder.glob("*.journal")):
             data = path.read_bytes()
             found += [data, data[: len(data) * 2 // 3], data[: data.rindex(b"\n", 0, -1) + 1]]
@@ -208,7 +224,8 @@ def _resumed(folder: Path) -> Attempt:
             path.unlink()
         (folder / "1.journal").write_bytes(data)
         refused: MemhpError | None = None
-        conductor = Conductor(machine=_machine(), folder=folder, listener=_unheard)
+        machines = {_NAME: _machine()}
+        conductor = Conductor(machines=machines, folder=folder, listener=_unheard)
         for do in (conductor.resume, conductor.undo):
             try:
                 do("1")

@@ -37,9 +37,13 @@ class Twins:
     def ask(self, request: Request) -> tuple[Ending, list[Event]]:
         """Carry a request out on both; returns how it ended on the real one, and its events."""
         events: list[Event] = []
-        real = Conductor(machine=self.real, folder=self._folder, listener=events.append)
+        real = Conductor(
+            machines={self.real.name: self.real}, folder=self._folder, listener=events.append
+        )
         ending = real.begin(Operation(request=request))
-        model = Conductor(machine=self.model, folder=None, listener=lambda _event: None)
+        model = Conductor(
+            machines={self.model.name: self.model}, folder=None, listener=lambda _event: None
+        )
         assert model.begin(Operation(request=request)) is ending
         self.agree()
         return ending, events
@@ -111,7 +115,9 @@ def test_a_changed_target_is_refused_and_nothing_is_written(twins: Twins) -> Non
 
 def test_undo_on_a_real_kernel(twins: Twins, tmp_path: Path) -> None:
     before = compared(twins.real.snapshot(WANT))
-    conductor = Conductor(machine=twins.real, folder=tmp_path, listener=lambda _event: None)
+    conductor = Conductor(
+        machines={twins.real.name: twins.real}, folder=tmp_path, listener=lambda _event: None
+    )
     online = Online(targets=block(35), online_type=OnlineType.ONLINE_MOVABLE)
     assert conductor.begin(Operation(request=online)) is Ending.DONE
     assert compared(twins.real.snapshot(WANT)) != before
@@ -122,7 +128,9 @@ def test_undo_on_a_real_kernel(twins: Twins, tmp_path: Path) -> None:
 def test_a_dimm_is_replaced_on_a_real_kernel(twins: Twins, tmp_path: Path) -> None:
     """Evacuated, ejected, added again, and every block back in the zone that it had."""
     before = twins.real.snapshot(WANT | Want.DEVICES)
-    conductor = Conductor(machine=twins.real, folder=tmp_path, listener=lambda _event: None)
+    conductor = Conductor(
+        machines={twins.real.name: twins.real}, folder=tmp_path, listener=lambda _event: None
+    )
     assert conductor.begin(Operation(request=Replace(device="dimm0"))) is Ending.DONE
     assert compared(twins.real.snapshot(WANT)) == compared(before)
     assert conductor.begin(Operation(request=Remove(device="dimm0"))) is Ending.DONE

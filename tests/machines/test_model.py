@@ -285,6 +285,7 @@ def test_it_can_what_it_says(machine: Machine) -> None:
         Ability.OFFLINE,
         Ability.ADD_DEVICE,
         Ability.REMOVE_DEVICE,
+        Ability.RESIZE_DEVICE,
         Ability.CENSUS,
     }
 
@@ -304,6 +305,9 @@ class StoppedInAChange:
 
     def change(self, what: str) -> AbstractContextManager[Kernel]:
         return nullcontext(self._kernel)
+
+    def host(self) -> None:
+        return None
 
     def came_of_it(self, outcome: str) -> None:
         raise AssertionError
@@ -373,3 +377,16 @@ def test_pinned_pages_end_a_step_as_a_deadline_would() -> None:
     )
     assert machine.snapshot() == before
     assert machine.census([BlockId(34)])[BlockId(34)].pages[PageKind.UNMOVABLE] == 1
+
+
+def test_a_new_dimm_goes_where_it_is_wanted(machine: Machine) -> None:
+    """As one that replaces another does; where something is already, it does not."""
+    taken = next(d.ranges[0].start for d in machine.snapshot().devices if d.ranges)
+    for wrong in (taken, taken + GIB // 4, 0, 1 << 40):
+        new = AddDevice(device="n", size_bytes=GIB // 4, address=wrong)
+        refused = apply(machine, new)
+        assert isinstance(refused, Refused)
+        assert "is taken, or not for memory that comes later" in refused.reason
+    free = 0x1D0000000
+    added = apply(machine, AddDevice(device="n", size_bytes=GIB // 4, address=free))
+    assert added == Done(note=f"at {free:#x}-{free + GIB // 4 - 1:#x}")

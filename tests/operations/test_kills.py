@@ -6,18 +6,25 @@ changes the machine. Then ``resume``, or ``undo``, is run to its end.
 """
 
 import json
-import os
 import shutil
-import signal
-import sqlite3
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from memhp.core.geometry import BlockId
-from memhp.core.request import Add, Conditions, Evacuate, Offline, Online, Remove, Replace, Request
+from kills import Killer, in_a_child, in_ram, tell
+from memhp.core.geometry import BlockId, NodeId
+from memhp.core.request import (
+    Add,
+    Conditions,
+    Evacuate,
+    Offline,
+    Online,
+    Remove,
+    Replace,
+    Request,
+    Resize,
+)
 from memhp.core.snapshot import Snapshot
 from memhp.core.targets import Blocks, DeviceTarget
 from memhp.core.words import Ending, OnlineType
@@ -28,6 +35,7 @@ from memhp.operations.journal import Journals
 from memhp.operations.operation import Operation
 from memhp.operations.plan_logical import plan_offline
 
+__all__ = ["in_ram"]
 TEXT = """
 command_line = "movable_node memhp_default_state=online"
 [[node]]
@@ -42,6 +50,9 @@ node = 1
 size = "256M"
 node = 1
 waiting = true
+[[virtio_mem]]
+size = "512M"
+requested = "256M"
 [[failures.unmovable]]
 blocks = 18
 what = "a pinned page"
@@ -70,13 +81,28 @@ OPERATIONS: dict[str, tuple[Request, Conditions]] = {
     "add": (Add(device="dimm1"), Conditions()),
     "remove": (Remove(device="dimm0"), Conditions()),
     "replace": (Replace(device="dimm0"), Conditions()),
+    "replace, the new one first": (Replace(device="dimm0", add_first=True), Conditions()),
+    "add into a zone": (
+        Add(size_bytes=256 << 20, node=NodeId(1), zone=OnlineType.ONLINE_MOVABLE),
+        Conditions(),
+    ),
+    "grow": (
+        Resize(device="virtio-mem0", by_bytes=130 << 20, zone=OnlineType.ONLINE_MOVABLE),
+        Conditions(),
+    ),
+    "shrink": (Resize(device="virtio-mem0", by_bytes=-(130 << 20)), Conditions()),
 }
 
 
 def standing(snapshot: Snapshot) -> Any:
     """What an operation promises: states, zones, devices."""
     blocks = [(b.block, b.state.value, b.zone and b.zone.value) for b in snapshot.blocks]
-    return blocks, [(d.name, d.present, [str(r) for r in d.ranges]) for d in snapshot.devices]
+    devices = [
+        (d.name, d.requested_bytes, d.plugged_bytes, [str(r) for r in d.ranges])
+        for d in snapshot.devices
+        if d.present
+    ]
+    return blocks, devices
 
 
 def look(machine: Path) -> Any:
@@ -84,74 +110,27 @@ def look(machine: Path) -> Any:
 
 
 def conductor(machine: Path, folder: Path) -> Conductor:
-    return Conductor(
-        machine=open_machine(f"model:{machine}"), folder=folder, listener=lambda _event: None
-    )
-
-
-class Killer:
-    """Counts writes and ends this very process at one of them."""
-
-    def __init__(self, left: int) -> None:
-        self._left = left
-
-    def count(self, *_what: object) -> None:
-        self._left -= 1
-        if self._left < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def around(self, plain: Callable[..., Any]) -> Callable[..., Any]:
-        def counted(*arguments: Any) -> Any:
-            self.count()
-            result = plain(*arguments)
-            self.count()
-            return result
-
-        return counted
-
-
-def in_a_child(killer: Killer, work: Callable[[], object]) -> bool:
-    """Do the work in a process of its own; true where it was killed."""
-    pid = os.fork()
-    if pid == 0:
-        plain_connect = sqlite3.connect
-
-        def seen(text: str) -> None:
-            if text.startswith(("BEGIN", "INSERT", "COMMIT")):
-                killer.count()
-
-        def connect(*arguments: Any, **options: Any) -> Any:
-            connection = plain_connect(*arguments, **options)
-            connection.set_trace_callback(seen)
-            return connection
-
-        sqlite3.connect = connect
-        os.write, os.fdatasync = killer.around(os.write), killer.around(os.fdatasync)
-        try:
-            work()
-        finally:
-            os._exit(0)
-    _, status = os.waitpid(pid, 0)
-    return os.WIFSIGNALED(status)
+    opened = open_machine(f"model:{machine}")
+    return Conductor(machines={opened.name: opened}, folder=folder, listener=lambda _event: None)
 
 
 @pytest.fixture
-def fresh(tmp_path: Path) -> Path:
+def fresh(in_ram: Path) -> Path:
     """A machine before each operation: two of its blocks are offline."""
-    path = tmp_path / "fresh.machine"
+    path = in_ram / "fresh.machine"
     StateFile.create(path, TEXT).close()
     blocks = Blocks(blocks=(BlockId(20), BlockId(21)))
-    conductor(path, tmp_path / "setup").begin(Operation(request=Offline(targets=(blocks,))))
+    conductor(path, in_ram / "setup").begin(Operation(request=Offline(targets=(blocks,))))
     return path
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_a_kill_at_every_write(
-    name: str, fresh: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, fresh: Path, in_ram: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     request, conditions = OPERATIONS[name]
     operation = Operation(request=request, conditions=conditions)
-    machine, folder = tmp_path / "m.machine", tmp_path / "journal"
+    machine, folder = in_ram / "m.machine", in_ram / "journal"
     before = look(fresh)
     shutil.copy(fresh, machine)
     ending = conductor(machine, folder).begin(operation)
@@ -173,12 +152,6 @@ def test_a_kill_at_every_write(
             pytest.fail("the operation never came to its end")
     tell(capsys, name, points)
     assert points > 20
-
-
-def tell(capsys: pytest.CaptureFixture[str], name: str, points: int) -> None:
-    """Print how many points were tried, whatever pytest captures."""
-    with capsys.disabled():
-        print(f"\n{name}: killed at {points} points, ended as promised every time", end="")
 
 
 def check(
@@ -206,10 +179,10 @@ def story_begun(journals: Journals) -> bool:
 
 
 def test_a_kill_at_every_write_of_undoing(
-    fresh: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    fresh: Path, in_ram: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Undoing is an operation as any other: resumed, it ends where it should."""
-    machine, folder, done = tmp_path / "m.machine", tmp_path / "journal", tmp_path / "done"
+    machine, folder, done = in_ram / "m.machine", in_ram / "journal", in_ram / "done"
     before = look(fresh)
     shutil.copy(fresh, done)
     conductor(done, folder).begin(Operation(request=Remove(device="dimm0")))
@@ -237,9 +210,9 @@ def test_a_kill_at_every_write_of_undoing(
 
 
 def test_a_kill_at_every_write_of_applying(
-    fresh: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    fresh: Path, in_ram: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    machine, folder = tmp_path / "m.machine", tmp_path / "journal"
+    machine, folder = in_ram / "m.machine", in_ram / "journal"
     before = look(fresh)
     shutil.copy(fresh, machine)
     request = Offline(targets=(Blocks(blocks=MOVABLE),))
@@ -262,10 +235,10 @@ def test_a_kill_at_every_write_of_applying(
 
 
 def test_a_kill_at_every_write_of_resuming(
-    fresh: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    fresh: Path, in_ram: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Killed once, then killed again while it is gone on with, at every write of that."""
-    machine, folder = tmp_path / "m.machine", tmp_path / "journal"
+    machine, folder = in_ram / "m.machine", in_ram / "journal"
     operation = Operation(request=Remove(device="dimm0"))
     shutil.copy(fresh, machine)
     conductor(machine, folder).begin(operation)

@@ -261,3 +261,28 @@ def test_an_older_kernel_has_no_files_of_this_host_either(tmp_path: Path) -> Non
     file = tmp_path / "old.toml"
     file.write_text('kernel = "3.9"\n[[node]]\nmemory = "1G"\ncpus = 1\n')
     assert sh("ls /sys/module/memory_hotplug 2>/dev/null; true", machine=str(file)) == ""
+
+
+def test_where_this_host_has_no_place_for_a_file_there_is_one(tmp_path: Path) -> None:
+    """The folder of this host is shown anew, the rest of it as it was."""
+    file = tmp_path / "proposed.toml"
+    file.write_text('[[node]]\nmemory = "4G"\n[proposals]\nhotadd_memory_treat_as_movable = true\n')
+    name = "/proc/sys/vm/hotadd_memory_treat_as_movable"
+    script = f"cat {name}; echo 1 > {name}; cat {name} /proc/sys/vm/overcommit_memory"
+    others = host("/proc/sys/vm/overcommit_memory")
+    assert sh(script, machine=str(file)) == f"0\n1\n{others}"
+
+
+def test_it_needs_no_root() -> None:
+    """In a user namespace, where debugfs cannot be mounted."""
+    namespace = ["unshare", "--user", "--map-root-user"]
+    fresh = [*namespace, "--mount", "--pid", "--fork", "mount", "-t", "proc", "proc", "/proc"]
+    if subprocess.run(fresh, capture_output=True).returncode:
+        pytest.skip("no user namespace, or none that may mount procfs (parts of it are covered)")
+    script = f"cat {STATE}; echo offline > {STATE}; cat {STATE}; ls /sys/kernel/debug"
+    done = subprocess.run(
+        [*namespace, *memhp("model", "exec", "server", "--", "sh", "-c", script)],
+        capture_output=True,
+        text=True,
+    )
+    assert (done.stdout, done.stderr) == ("online\noffline\nnotifier-error-inject\n", "")

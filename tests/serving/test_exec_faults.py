@@ -71,7 +71,13 @@ def test_a_server_that_is_not_right(fault: str, tmp_path: Path) -> None:
 def test_each_call_that_fails(tmp_path: Path) -> None:
     mark = tmp_path / "ran"
     _, calls = run("none", 0, tmp_path / "once")
+    seen = set()
     for number, call in enumerate(calls, 1):
+        kind = call.rpartition("/")[0]
+        if kind in seen:
+            # One of a kind is enough: what fails is raised, whatever it was.
+            continue
+        seen.add(kind)
         done, _ = run("fails", number, mark)
         if call.startswith(TOLERATED):
             assert (done.returncode, mark.exists()) == (0, True), call

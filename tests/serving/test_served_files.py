@@ -82,6 +82,7 @@ def test_names_have_types_and_the_hidden_file_is_not_among_them(files: ServedFil
         "online": stat.S_IFREG,
         "phys_device": stat.S_IFREG,
         "phys_index": stat.S_IFREG,
+        "power": stat.S_IFDIR,
         "removable": stat.S_IFREG,
         "state": stat.S_IFREG,
         "subsystem": stat.S_IFLNK,

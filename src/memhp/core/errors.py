@@ -14,6 +14,7 @@
     ├── NotSupported           this machine cannot do that
     ├── CannotPlan             no plan leads there from here
     ├── StalePlan              the machine is no longer what the plan rests on
+    ├── AnswerPending          something was asked of this device, and no answer came yet
     ├── JournalError           the journal cannot be written, read, or gone on from
     └── FormatError            bytes or text from outside that cannot be read
         ├── AcpiTableError
@@ -174,6 +175,26 @@ class StalePlan(MemhpError):
         return (
             f"machine '{self.machine}' has changed since the plan was made "
             f"({self.changed}): make the plan again"
+        )
+
+
+class AnswerPending(MemhpError):
+    """Something was asked of a device, and until the answer comes nobody may touch it."""
+
+    exit_code = ExitCode.LOCKED
+
+    def __init__(self, *, machine: str, device: str, asked: str, operation: str) -> None:
+        super().__init__(machine, device, asked, operation)
+        self.machine = machine
+        self.device = device
+        self.asked = asked
+        self.operation = operation
+
+    def _sentence(self) -> str:
+        return (
+            f"{self.device} of machine '{self.machine}' cannot be touched, for operation "
+            f"{self.operation} has asked for '{self.asked}' and got no answer yet: "
+            f"'memhp resume {self.operation}' takes the answer once there is one"
         )
 
 

@@ -57,10 +57,15 @@ class PlanEnded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperationEnded:
-    """Nothing is left to do, or to try. ``late`` tells that the deadline had passed."""
+    """Nothing is left to do, or to try. ``late`` tells that the deadline had passed.
+
+    ``account`` is what came of it by the machines' own account, where the steps
+    alone do not tell: how much was moved.
+    """
 
     ending: Ending
     late: bool = False
+    account: str = ""
 
 
 Event = PlanStarted | StepStarted | StepProgress | StepEnded | PlanEnded | OperationEnded

@@ -39,7 +39,10 @@ class Refused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Partly:
-    """A part was done and stays: a virtio-mem device that shrank by half."""
+    """A part was done and stays: a virtio-mem device that shrank by half.
+
+    Both counts are of the change: ``wanted_bytes`` less or more, of which ``done_bytes`` were.
+    """
 
     done_bytes: int
     wanted_bytes: int
@@ -48,7 +51,11 @@ class Partly:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unanswered:
-    """Asked, and no verdict came: the target is untouchable until it is known."""
+    """Asked, and no verdict came: the target is untouchable until it is known.
+
+    The journal keeps it open. Every later snapshot is held against it
+    (``Device.pending``): an answer that comes late is taken as if it had come then.
+    """
 
     asked: str
 

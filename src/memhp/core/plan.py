@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from memhp.core.geometry import BlockId, NodeId
 from memhp.core.request import Request
-from memhp.core.snapshot import Device, MemoryBlock, Snapshot
+from memhp.core.snapshot import Device, MemoryBlock, Snapshot, Snapshots
 from memhp.core.targets import format_size
 from memhp.core.words import BlockState, OnlineType, ZoneType
 
@@ -26,13 +26,21 @@ class ExpectBlock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpectDevice:
-    """How a device must stand just before its step."""
+    """How a device must stand just before its step.
+
+    ``requested_bytes`` is what was asked of a virtio-mem device so far; ``None``
+    where that does not matter.
+    """
 
     device: str
     present: bool
+    requested_bytes: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.device}: {'present' if self.present else 'absent'}"
+        size = (
+            "" if self.requested_bytes is None else f", {format_size(self.requested_bytes)} asked"
+        )
+        return f"{self.device}: {'present' if self.present else 'absent'}{size}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,11 +66,16 @@ class OfflineBlock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddDevice:
-    """Hot-add a device: one that waits in a slot, or a new one of ``size_bytes``."""
+    """Hot-add a device: one that waits in a slot, or a new one of ``size_bytes``.
+
+    A new one is put at ``address`` where one is given, as for the place of one
+    that was taken out; else the machine chooses.
+    """
 
     device: str
     size_bytes: int | None = None
     node: NodeId | None = None
+    address: int | None = None
 
     def __str__(self) -> str:
         size = "" if self.size_bytes is None else f" of {format_size(self.size_bytes)}"
@@ -79,7 +92,23 @@ class RemoveDevice:
         return f"remove {self.device}"
 
 
-Action = OnlineBlock | OfflineBlock | AddDevice | RemoveDevice
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResizeDevice:
+    """Ask a virtio-mem device for a size in all, and wait for the guest until the deadline.
+
+    ``Done``: exactly so much is plugged. ``Partly``: the guest did so much of
+    the change and no more; what was asked for stands until another size is.
+    Asking for the size that stands already is asking again.
+    """
+
+    device: str
+    requested_bytes: int
+
+    def __str__(self) -> str:
+        return f"resize {self.device} to {format_size(self.requested_bytes)}"
+
+
+Action = OnlineBlock | OfflineBlock | AddDevice | RemoveDevice | ResizeDevice
 Expectation = ExpectBlock | ExpectDevice
 
 
@@ -124,7 +153,7 @@ def touched_by(steps: Iterable[Step], snapshot: Snapshot) -> tuple[MemoryBlock |
         match step.action:
             case OnlineBlock(block=number) | OfflineBlock(block=number):
                 blocks.add(number)
-            case AddDevice(device=name) | RemoveDevice(device=name):
+            case AddDevice(device=name) | RemoveDevice(device=name) | ResizeDevice(device=name):
                 devices.add(name)
     found: list[MemoryBlock | Device] = [
         block for block in snapshot.blocks if block.block in blocks or block.device in devices
@@ -136,3 +165,13 @@ def plan_of(request: Request, snapshot: Snapshot, steps: tuple[Step, ...]) -> Pl
     """Make a plan for one machine, marked with what it rests on."""
     mark = mark_of(snapshot.identity, touched_by(steps, snapshot))
     return Plan(request=request, marks={snapshot.machine: mark}, steps=steps)
+
+
+def plan_over(request: Request, snapshots: Snapshots, steps: tuple[Step, ...]) -> Plan:
+    """Make a plan for several machines, with a mark for each that a step is about."""
+    marks = {}
+    for name, snapshot in snapshots.items():
+        mine = tuple(step for step in steps if step.machine == name)
+        if mine:
+            marks[name] = mark_of(snapshot.identity, touched_by(mine, snapshot))
+    return Plan(request=request, marks=marks, steps=steps)

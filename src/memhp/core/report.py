@@ -29,6 +29,7 @@ class Report:
     steps: tuple[StepReport, ...]
     ending: Ending | None = None
     late: bool = False
+    account: str = ""
 
     @property
     def done(self) -> int:
@@ -59,6 +60,7 @@ def report_of(events: Iterable[Event]) -> Report:
     """Fold events into a report."""
     planned: int | None = None
     back = late = False
+    account = ""
     ending: Ending | None = None
     steps: list[StepReport] = []
     for event in events:
@@ -69,7 +71,9 @@ def report_of(events: Iterable[Event]) -> Report:
             case StepEnded(step=step, outcome=outcome):
                 steps.append(StepReport(step=step, outcome=outcome, back=back))
             case OperationEnded():
-                ending, late = event.ending, event.late
+                ending, late, account = event.ending, event.late, event.account
             case _:
                 pass
-    return Report(planned=planned or 0, steps=tuple(steps), ending=ending, late=late)
+    return Report(
+        planned=planned or 0, steps=tuple(steps), ending=ending, late=late, account=account
+    )

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from memhp.core.geometry import NodeId
-from memhp.core.targets import Target, format_size
+from memhp.core.geometry import BlockId, NodeId
+from memhp.core.targets import Target, format_change, format_size
 from memhp.core.words import OnlineType
 
 
@@ -40,11 +40,16 @@ class Evacuate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Add:
-    """Hot-add a device that waits in a slot (``device``), or a new one of ``size_bytes``."""
+    """Hot-add a device that waits in a slot (``device``), or a new one of ``size_bytes``.
+
+    ``zone`` is the word that brings its blocks online; ``None`` leaves them to
+    the machine's policy.
+    """
 
     device: str | None = None
     size_bytes: int | None = None
     node: NodeId | None = None
+    zone: OnlineType | None = None
 
     def __str__(self) -> str:
         what = self.device or format_size(self.size_bytes or 0)
@@ -62,23 +67,71 @@ class Remove:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Replace:
-    """Take a device out, put another in its place, and bring its blocks back as they were."""
+class Resize:
+    """Ask a virtio-mem device for another size.
+
+    Either ``size_bytes`` in all is given, or ``by_bytes`` more, or less. What
+    comes is brought online by ``zone``; ``None`` leaves it to the machine's policy.
+    """
 
     device: str
+    size_bytes: int | None = None
+    by_bytes: int | None = None
+    zone: OnlineType | None = None
 
     def __str__(self) -> str:
-        return f"replace {self.device}"
+        if self.by_bytes is None:
+            return f"resize {self.device} to {format_size(self.size_bytes or 0)}"
+        return f"resize {self.device} by {format_change(self.by_bytes)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replace:
+    """Take a device out, put another in its place, and bring its blocks back as they were.
+
+    The device is named, or found by a physical ``address`` or a ``block`` in it.
+    ``add_first``: the new device comes before the old one goes.
+    """
+
+    device: str | None = None
+    address: int | None = None
+    block: BlockId | None = None
+    add_first: bool = False
+
+    def __str__(self) -> str:
+        what = self.device
+        if what is None:
+            what = f"memory{self.block}" if self.address is None else f"{self.address:#x}"
+        return f"replace {what}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """Take memory from one machine and give it to another, which brings it online by ``zone``.
+
+    ``giver`` and ``taker`` are names of machines. ``reserve_bytes`` is what the
+    giver must keep; ``None`` leaves that to the planner.
+    """
+
+    size_bytes: int
+    giver: str
+    taker: str
+    zone: OnlineType = OnlineType.ONLINE
+    reserve_bytes: int | None = None
+
+    def __str__(self) -> str:
+        return f"move {format_size(self.size_bytes)} from {self.giver} to {self.taker}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Undo:
-    """Put back what an operation of the journal has changed."""
+    """Put back what an operation of the journal has changed, or ``only`` on one of its machines."""
 
     operation: str
+    only: str | None = None
 
     def __str__(self) -> str:
-        return f"undo {self.operation}"
+        return f"undo {self.operation}" + ("" if self.only is None else f" on {self.only} only")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +144,7 @@ class Apply:
         return f"apply the plan to {self.asked}"
 
 
-Request = Online | Offline | Evacuate | Add | Remove | Replace | Undo | Apply
+Request = Online | Offline | Evacuate | Add | Remove | Resize | Replace | Move | Undo | Apply
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

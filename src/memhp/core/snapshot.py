@@ -1,6 +1,7 @@
 """What a machine looked like at one moment, or the part of it that was asked for."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Flag, auto
 
 from memhp.core.geometry import BlockId, NodeId, Pfn
@@ -24,7 +25,9 @@ class Want(Flag):
     DEVICES = auto()
     IOMEM = auto()
     POLICY = auto()
-    ALL = BLOCKS | ZONES | NODES | DEVICES | IOMEM | POLICY
+    ROOM = auto()
+    HOST = auto()
+    ALL = BLOCKS | ZONES | NODES | DEVICES | IOMEM | POLICY | ROOM | HOST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +91,15 @@ class Device:
 
     ``ranges`` are the addresses that the kernel took from it: none while the
     slot is empty or where the kernel rejected the memory. ``size_bytes`` is
-    what the device itself offers.
+    what the device itself offers: of a virtio-mem device the most that it can
+    give. What the host asks of that one (``requested-size``), what the guest
+    has plugged (``size``) and the unit in which it gives memory
+    (``block-size``) are ``requested_bytes``, ``plugged_bytes`` and
+    ``unit_bytes``; ``None`` for other devices, and where the machine cannot tell.
+
+    ``pending``: an eject that was asked for waits for its answer; ``None``
+    where nobody can tell. ``verdict``: the guest's last answer about the
+    device, in words. Neither is part of the structure that a plan rests on.
     """
 
     name: str
@@ -97,6 +108,11 @@ class Device:
     node: NodeId | None
     present: bool
     ranges: tuple[PhysRange, ...] = ()
+    requested_bytes: int | None = None
+    plugged_bytes: int | None = None
+    unit_bytes: int | None = None
+    pending: bool | None = field(default=None, repr=False)
+    verdict: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,8 +138,44 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """What more a machine could be given, and what it can do without; ``None``: nobody can tell.
+
+    ``slots`` and ``free_slots`` count DIMM slots; ``free_bytes`` is what new
+    devices may add up to (``maxmem`` less what there is); ``available_bytes`` is
+    ``MemAvailable``.
+    """
+
+    slots: int | None = None
+    free_slots: int | None = None
+    free_bytes: int | None = None
+    available_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostBudget:
+    """What the host of a guest has, and what it has promised to all its guests, this one included.
+
+    ``host`` tells which host it is: guests with the same one share the budget.
+    A virtio-mem device counts with what is requested or plugged, whichever is more.
+    """
+
+    host: str
+    total_bytes: int
+    promised_bytes: int
+
+    @property
+    def free_bytes(self) -> int:
+        """What can still be promised; below zero where the host is overcommitted."""
+        return self.total_bytes - self.promised_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """One reading of a machine. What was not in ``want`` is empty."""
+    """One reading of a machine. What was not in ``want`` is empty.
+
+    ``host`` is ``None`` for what has no host, or none that can be asked.
+    """
 
     machine: str
     identity: str
@@ -136,3 +188,9 @@ class Snapshot:
     iomem: tuple[IomemEntry, ...] = ()
     command_line: str = ""
     policy: Policy = Policy()
+    room: Room = Room()
+    host: HostBudget | None = None
+
+
+Snapshots = Mapping[str, Snapshot]
+"""Snapshots of several machines, by the machines' names."""

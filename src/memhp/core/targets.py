@@ -123,6 +123,11 @@ def format_size(size_bytes: int) -> str:
     return f"{size_bytes}B"
 
 
+def format_change(by_bytes: int) -> str:
+    """Print a change of size with its sign: ``+1G``, ``-512M``."""
+    return f"{'-' if by_bytes < 0 else '+'}{format_size(abs(by_bytes))}"
+
+
 def _parse_blocks(text: str) -> Blocks:
     runs = [_parse_run(text, part) for part in text.replace("memory", "").split(",")]
     if sum(map(len, runs)) > _MOST_BLOCKS:

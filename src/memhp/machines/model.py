@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from itertools import count
 from typing import Protocol, TypeVar
 
@@ -11,7 +12,7 @@ from memhp.core.events import StepProgress
 from memhp.core.geometry import BlockId, NodeId
 from memhp.core.listing import BlockFile, Listing
 from memhp.core.machine import Tell
-from memhp.core.outcome import Done, Outcome, Refused
+from memhp.core.outcome import Done, Outcome, Partly, Refused, Unanswered
 from memhp.core.plan import (
     AddDevice,
     Expectation,
@@ -20,19 +21,25 @@ from memhp.core.plan import (
     OfflineBlock,
     OnlineBlock,
     RemoveDevice,
+    ResizeDevice,
     Step,
 )
-from memhp.core.snapshot import Device, MemoryBlock, Snapshot, Want
+from memhp.core.snapshot import Device, HostBudget, MemoryBlock, Snapshot, Want
+from memhp.core.targets import format_size
 from memhp.core.words import Ability, BlockState, ZoneType
 from memhp.model.acpi_memory import Verdict, eject, plug_in
 from memhp.model.boot_inputs import BootInputs, inputs_of
-from memhp.model.devices import DimmSlot
+from memhp.model.devices import DimmSlot, VirtioMemDevice
 from memhp.model.hardware import DoesNotFit, give_address, new_dimm
+from memhp.model.host_budget import growth_of_resize
 from memhp.model.kernel import Kernel
 from memhp.model.list_blocks import list_blocks
+from memhp.model.silence import come_round, is_silent
 from memhp.model.steps import KernelRefusal, Pause, Steps, WouldBlock, run
 from memhp.model.take_snapshot import devices, one_block, take_snapshot
 from memhp.model.tree.tree import Tree
+from memhp.model.virtio_mem import resize
+from memhp.model.virtio_mem_hooks import could_add
 
 T = TypeVar("T")
 _MEMORY = "/sys/devices/system/memory"
@@ -55,6 +62,9 @@ class KernelSource(Protocol):
     def change(self, what: str) -> AbstractContextManager[Kernel]:
         """A kernel to change; kept when the block ends or the kernel refuses."""
 
+    def host(self) -> HostBudget | None:
+        """What the host can still promise, where the machine is a guest; inside ``change``, too."""
+
     def came_of_it(self, outcome: str) -> None:
         """Tell, inside ``change``, what came of it, for the log."""
 
@@ -71,6 +81,7 @@ class ModelMachine:
             Ability.OFFLINE,
             Ability.ADD_DEVICE,
             Ability.REMOVE_DEVICE,
+            Ability.RESIZE_DEVICE,
             Ability.CENSUS,
         }
     )
@@ -85,9 +96,10 @@ class ModelMachine:
         return self._source.identity
 
     def snapshot(self, want: Want = Want.ALL) -> Snapshot:
-        return take_snapshot(
+        snapshot = take_snapshot(
             self._source.load(), machine=self.name, identity=self.identity, want=want
         )
+        return replace(snapshot, host=self._source.host()) if Want.HOST in want else snapshot
 
     def list_blocks(self, want: BlockFile) -> Listing:
         """List the blocks, run by run."""
@@ -104,9 +116,13 @@ class ModelMachine:
             with self._source.change(str(step)) as kernel:
                 _check_target(kernel, step)
                 _check_expectation(kernel, step.expect)
+                self._check_host(kernel, step)
                 outcome = _apply(kernel, step, tell)
+                run(come_round(kernel))
                 if isinstance(outcome, Refused):
                     self._source.came_of_it(f"refused: {outcome.words}")
+                elif isinstance(outcome, Unanswered):
+                    self._source.came_of_it("no answer yet")
                 return outcome
         except (_NotAsExpected, DoesNotFit) as problem:
             return Refused(reason=str(problem))
@@ -132,6 +148,15 @@ class ModelMachine:
         """Write one of the machine's files, as a shell would; raises ``KernelRefusal``."""
         with self._source.change(f"write '{text}' to {path}") as kernel:
             Tree(kernel).write(path, text + "\n")
+            run(come_round(kernel))
+
+    def _check_host(self, kernel: Kernel, step: Step) -> None:
+        """Refuse what would overcommit the host; nobody else changes a guest of it meanwhile."""
+        growth = _growth(kernel, step)
+        budget = self._source.host() if growth > 0 else None
+        if budget is not None and growth > budget.free_bytes:
+            left = format_size(max(0, budget.free_bytes))
+            raise _NotAsExpected(f"the host has {left} left to give")
 
     def _census_of(self, kernel: Kernel, number: BlockId) -> BlockCensus:
         block = kernel.blocks.get(number)
@@ -174,8 +199,31 @@ def _check_target(kernel: Kernel, step: Step) -> None:
             _check_expectation(kernel, ExpectDevice(device=name, present=True))
             if name not in kernel.slots:
                 raise _NotAsExpected(f"{name} is no DIMM, and cannot be taken out")
+        case ResizeDevice(device=name, requested_bytes=size_bytes):
+            _check_resize(kernel, name, size_bytes)
         case _:
             pass
+
+
+def _growth(kernel: Kernel, step: Step) -> int:
+    """How many bytes more the machine may use after a step."""
+    match step.action:
+        case AddDevice(device=name, size_bytes=size_bytes):
+            return kernel.slots[name].size_bytes if size_bytes is None else size_bytes
+        case ResizeDevice(device=name, requested_bytes=size_bytes):
+            return growth_of_resize(kernel, name, size_bytes)
+    return 0
+
+
+def _check_resize(kernel: Kernel, name: str, size_bytes: int) -> None:
+    """What QEMU checks before it asks the guest (``virtio_mem_set_requested_size()``)."""
+    device = kernel.virtio_mem.get(name)
+    if device is None:
+        raise _NotAsExpected(f"{name} is no virtio-mem device, and has no size to choose")
+    if size_bytes > device.region.size_bytes:
+        raise _NotAsExpected(f"{name} can give {format_size(device.region.size_bytes)} at most")
+    if size_bytes % device.unit_bytes:
+        raise _NotAsExpected(f"{name} gives multiples of {format_size(device.unit_bytes)}")
 
 
 def _check_expectation(kernel: Kernel, expect: Expectation | None) -> None:
@@ -185,10 +233,13 @@ def _check_expectation(kernel: Kernel, expect: Expectation | None) -> None:
             now = one_block(kernel, number)
             if now is None or (now.state, now.zone) != (state, zone):
                 raise _NotAsExpected(f"expected {expect}, found {_shown(number, now)}")
-        case ExpectDevice(device=name, present=present):
+        case ExpectDevice(device=name, present=present, requested_bytes=asked):
             found = next((d for d in devices(kernel) if d.name == name), None)
-            if found is None or found.present != present:
-                raise _NotAsExpected(f"expected {expect}, found {_shown_device(name, found)}")
+            as_was = found is not None and asked in {None, found.requested_bytes}
+            if found is None or found.present != present or not as_was:
+                raise _NotAsExpected(
+                    f"expected {expect}, found {_shown_device(name, found, asked)}"
+                )
         case None:
             pass
 
@@ -199,10 +250,11 @@ def _shown(number: int, block: MemoryBlock | None) -> str:
     return str(ExpectBlock(block=block.block, state=block.state, zone=block.zone))
 
 
-def _shown_device(name: str, device: Device | None) -> str:
-    return (
-        f"no {name}" if device is None else str(ExpectDevice(device=name, present=device.present))
-    )
+def _shown_device(name: str, device: Device | None, asked: int | None) -> str:
+    if device is None:
+        return f"no {name}"
+    size = None if asked is None else device.requested_bytes
+    return str(ExpectDevice(device=name, present=device.present, requested_bytes=size))
 
 
 def _apply(kernel: Kernel, step: Step, tell: Tell) -> Outcome:
@@ -216,8 +268,40 @@ def _apply(kernel: Kernel, step: Step, tell: Tell) -> Outcome:
         case AddDevice():
             return _added(kernel, step, step.action, tell)
         case RemoveDevice(device=name):
+            if is_silent(kernel.slots[name]):
+                return Unanswered(asked=str(step))
             verdict = _run(eject(kernel, kernel.slots[name]), step, tell)
             return _of_verdict(verdict, "removed")
+        case ResizeDevice():
+            return _resized(kernel, step, step.action, tell)
+
+
+def _resized(kernel: Kernel, step: Step, action: ResizeDevice, tell: Tell) -> Outcome:
+    """Let the driver work until it cannot go on; that it would try again later changes nothing."""
+    device = kernel.virtio_mem[action.device]
+    before, wanted = device.plugged_bytes, action.requested_bytes
+    if wanted != before and is_silent(device):
+        device.requested_bytes = wanted
+        return Partly(
+            done_bytes=0, wanted_bytes=abs(wanted - before), reason="the guest does not answer"
+        )
+    after = _run(resize(kernel, device, wanted), step, tell)
+    if after == wanted:
+        return Done(note=f"{format_size(after)} plugged")
+    return Partly(
+        done_bytes=abs(after - before),
+        wanted_bytes=abs(wanted - before),
+        reason=_why_not_all(kernel, device, wanted),
+    )
+
+
+def _why_not_all(kernel: Kernel, device: VirtioMemDevice, wanted: int) -> str:
+    """Why the driver stopped before it had what the host asks for."""
+    if device.plugged_bytes > wanted:
+        return "the guest can free no more of it"
+    if not could_add(kernel, device, device.big_block_bytes):
+        return "too much of the device is offline; bring it online first"
+    return "the guest's driver plugs no more"
 
 
 def _added(kernel: Kernel, step: Step, action: AddDevice, tell: Tell) -> Outcome:
@@ -233,7 +317,8 @@ def _added(kernel: Kernel, step: Step, action: AddDevice, tell: Tell) -> Outcome
 
 def _slot(kernel: Kernel, action: AddDevice) -> DimmSlot:
     if action.size_bytes is not None:
-        return new_dimm(kernel, action.device, action.size_bytes, action.node or NodeId(0))
+        node = action.node or NodeId(0)
+        return new_dimm(kernel, action.device, action.size_bytes, node, action.address)
     slot = kernel.slots[action.device]
     give_address(kernel, slot)
     return slot

@@ -1,15 +1,17 @@
 """Model machines by name: shipped ones, descriptions, and state files that last."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memhp.core.errors import NoSuchMachine, NoSuchObject
+from memhp.core.snapshot import HostBudget
 from memhp.machines.model import ModelMachine
 from memhp.model.description import Description, start
+from memhp.model.host_budget import budget_of, promised_at_boot, promised_bytes
 from memhp.model.kernel import Kernel
 from memhp.model.shipped import load_description, shipped_machines
 
@@ -24,8 +26,14 @@ class BootedKernel:
 
     lasts = False
 
-    def __init__(self, kernel: Kernel, identity: str) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        identity: str,
+        host: Callable[[Kernel], HostBudget | None] = lambda _kernel: None,
+    ) -> None:
         self._kernel = kernel
+        self._host = host
         self.identity = identity
 
     def load(self) -> Kernel:
@@ -36,6 +44,10 @@ class BootedKernel:
     def change(self, what: str) -> Iterator[Kernel]:  # noqa: ARG002 - nothing is kept
         """The kernel to change; there is nobody to keep out."""
         yield self._kernel
+
+    def host(self) -> HostBudget | None:
+        """The host as it is described, and its other guests as they boot."""
+        return self._host(self._kernel)
 
     def came_of_it(self, outcome: str) -> None:
         """Nothing is logged."""
@@ -65,6 +77,13 @@ class KeptKernel:
         with self._file.change(what, self._part) as kernel:
             yield kernel
 
+    def host(self) -> HostBudget | None:
+        """The machine that the file is about, and all guests as they stand."""
+        if not self._part:
+            return None
+        promised = [promised_bytes(self._file.load(part)) for part in self._file.parts()]
+        return budget_of(self._file.identity_of(""), self._file.load(), promised)
+
     def came_of_it(self, outcome: str) -> None:
         """Put the outcome into the file's log."""
         self._file.came_of_it(outcome)
@@ -85,10 +104,22 @@ class InFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Described:
-    """A model machine that is booted from its description and lives in memory only."""
+    """A model machine that is booted from its description and lives in memory only.
+
+    ``host`` is the machine that it is a guest of, if it is one.
+    """
 
     address: str
     description: Description
+    host: Description | None = None
+
+    def budget(self, kernel: Kernel) -> HostBudget | None:
+        """What the host has left: its other guests are as they boot, for nobody runs them."""
+        if self.host is None:
+            return None
+        name = self.description.name
+        others = [promised_at_boot(g.firmware) for g in self.host.guests if g.name != name]
+        return budget_of(self.host.name, start(self.host), [*others, promised_bytes(kernel)])
 
 
 def find_model(rest: str) -> InFile | Described:
@@ -101,7 +132,12 @@ def find_model(rest: str) -> InFile | Described:
     name, guest = _split(rest or "server")
     if _is_file(name) and not name.endswith(_DESCRIPTION_SUFFIX):
         return InFile(path=Path(name), guest=guest)
-    return Described(address=f"model:{rest}", description=_guest_of(_load(name), guest))
+    described = _load(name)
+    return Described(
+        address=f"model:{rest}",
+        description=_guest_of(described, guest),
+        host=described if guest else None,
+    )
 
 
 def open_model(rest: str) -> ModelMachine:
@@ -109,7 +145,8 @@ def open_model(rest: str) -> ModelMachine:
     address = f"model:{rest}"
     found = find_model(rest)
     if isinstance(found, Described):
-        return ModelMachine(address, BootedKernel(start(found.description), address))
+        kernel = start(found.description)
+        return ModelMachine(address, BootedKernel(kernel, address, found.budget))
     from memhp.model.store import StateFile  # noqa: PLC0415
 
     file = StateFile.open(found.path)

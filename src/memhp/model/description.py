@@ -136,6 +136,7 @@ def _read_machine(machine: Table, name: str, *, hypervisor: bool) -> Description
         block_size_bytes=used_size_bytes,
         present=_present(memory, devices),
         dimms=devices.dimms,
+        devices=devices.names,
     )
     return Description(
         name=name,

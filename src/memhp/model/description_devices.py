@@ -35,6 +35,11 @@ class Devices:
     nr_slots: int | None
     window: PhysRange
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all devices."""
+        return (*(d.name for d in self.dimms), *(d.name for d in self.virtio_mem))
+
     def affinities(self, last_node: NodeId) -> Iterator[Affinity]:
         """The SRAT's entries for memory that may come; what is free counts for the last node."""
         parts = [(PhysRange.at(d.start or 0, d.size_bytes), d.node) for d in self.dimms]

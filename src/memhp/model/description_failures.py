@@ -12,11 +12,13 @@ from memhp.model.description_table import Table
 from memhp.model.firmware import Dimm
 from memhp.model.kernel import Kernel
 from memhp.model.notifiers import INJECTABLE
+from memhp.model.silence import NEVER
 
-_KINDS = ("unmovable", "pinned", "notifier", "poisoned")
+_KINDS = ("unmovable", "pinned", "notifier", "poisoned", "silent")
 _PLACED_KEYS = ("blocks", "addresses", "dimm", "what")
 _NOTIFIER_KEYS = ("event", "errno")
 _POISONED_KEYS = ("address", "dimm", "pages")
+_SILENT_KEYS = ("device", "changes")
 _MOST_PAGES: Final = 4096
 _BLOCKS = re.compile(r"\d{1,9}(?:-\d{1,9})?(?:,\d{1,9}(?:-\d{1,9})?)*")
 
@@ -69,16 +71,31 @@ class Poisoned:
         kernel.poisoned |= set(self.pfns)
 
 
-Failure = Unmovable | Pinned | NotifierError | Poisoned
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Silent:
+    """The guest does not answer what the host asks about a device until so many changes later."""
+
+    device: str
+    changes: int
+
+    def apply(self, kernel: Kernel) -> None:
+        """Let it be silent from now on."""
+        slot = kernel.slots.get(self.device)
+        device = kernel.virtio_mem[self.device] if slot is None else slot
+        device.answers_after = self.changes
+
+
+Failure = Unmovable | Pinned | NotifierError | Poisoned | Silent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """What failures may name: memory by address, and DIMMs."""
+    """What failures may name: memory by address, DIMMs, and every device."""
 
     block_size_bytes: int
     present: tuple[PhysRange, ...]
     dimms: tuple[Dimm, ...]
+    devices: tuple[str, ...] = ()
 
     def overlaps(self, wanted: PhysRange) -> bool:
         """Tell whether there is memory at boot in the range."""
@@ -93,6 +110,7 @@ def read_failures(table: Table, ground: Ground) -> tuple[Failure, ...]:
         ("pinned", lambda table, ground: Pinned(**_placed(table, ground))),
         ("notifier", _notifier),
         ("poisoned", _poisoned),
+        ("silent", _silent),
     )
     return tuple(read(one, ground) for kind, read in readers for one in table.tables(kind))
 
@@ -176,6 +194,16 @@ def _poisoned(table: Table, ground: Ground) -> Poisoned:
     if not any(part.start <= start and wanted.end <= part.end for part in ground.present):
         raise table.error("address", "is no memory at boot", _what_is_there(ground))
     return Poisoned(pfns=tuple(range(pages_of(start), pages_of(start) + nr_pages)))
+
+
+def _silent(table: Table, ground: Ground) -> Silent:
+    table.only(_SILENT_KEYS)
+    name = table.text("device")
+    if name not in ground.devices:
+        known = ", ".join(ground.devices) or "none"
+        raise table.error("device", "is not described", f"devices that are: {known}")
+    changes = table.count("changes", least=1, most=999) if "changes" in table else NEVER
+    return Silent(device=name, changes=changes)
 
 
 def _only_one_of(table: Table, keys: tuple[str, ...]) -> str:

@@ -12,6 +12,8 @@ class DimmSlot:
 
     ``present``: the firmware says that it is there. ``enabled``: the kernel
     took its memory. ``group`` is its memory group while it is enabled.
+    ``answers_after``, ``waits``: how long the guest is silent when it is asked
+    for an eject, and how long yet (``silence.py``); ``verdict`` is its last no.
     """
 
     name: str
@@ -22,6 +24,9 @@ class DimmSlot:
     present: bool = False
     enabled: bool = False
     group: int | None = None
+    answers_after: int = 0
+    waits: int | None = None
+    verdict: str | None = None
 
     @property
     def acpi_name(self) -> str:
@@ -45,6 +50,7 @@ class VirtioMemDevice:
     What state a block is in follows from the block itself. ``held`` has a bit for
     each sub-block, by block number, in which something cannot move. ``working`` is
     set while the driver serves a request, ``retry`` when it should go on.
+    ``answers_after`` and ``waits`` are as for a DIMM, and about another size.
     """
 
     name: str
@@ -60,6 +66,14 @@ class VirtioMemDevice:
     held: dict[int, int] = field(default_factory=dict)
     working: bool = False
     retry: bool = False
+    answers_after: int = 0
+    waits: int | None = None
+
+    @property
+    def unit_bytes(self) -> int:
+        """The unit in which it gives memory: a sub-block, or where it is larger a big block."""
+        in_parts = self.sub_block_bytes < self.big_block_bytes
+        return self.sub_block_bytes if in_parts else self.big_block_bytes
 
     @property
     def plugged_bytes(self) -> int:

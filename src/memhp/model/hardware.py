@@ -11,15 +11,22 @@ class DoesNotFit(Exception):
     """There is no slot, or no address, for one more DIMM: the machine's no, not the kernel's."""
 
 
-def new_dimm(kernel: Kernel, name: str, size_bytes: int, node: NodeId) -> DimmSlot:
-    """Put a new DIMM into the lowest free slot and give it an address; raises ``DoesNotFit``."""
+def new_dimm(
+    kernel: Kernel, name: str, size_bytes: int, node: NodeId, address: int | None = None
+) -> DimmSlot:
+    """Put a new DIMM into the lowest free slot; raises ``DoesNotFit``.
+
+    It gets the address that is asked for, or the lowest that is free.
+    """
     used = {slot.index for slot in kernel.slots.values()}
     slots = kernel.firmware.nr_slots
     if slots is not None and len(used) >= slots:
         has = f"{slots} DIMM slots, and none is free" if slots else "no DIMM slot"
         raise DoesNotFit(f"the machine has {has}")
     index = next(number for number in range(len(used) + 1) if number not in used)
-    slot = DimmSlot(name=name, index=index, size_bytes=size_bytes, node=node)
+    slot = DimmSlot(name=name, index=index, size_bytes=size_bytes, node=node, start=address)
+    if address is not None:
+        _check_address(kernel, slot)
     give_address(kernel, slot)
     kernel.slots[name] = slot
     return slot
@@ -36,7 +43,7 @@ def give_address(kernel: Kernel, slot: DimmSlot) -> None:
     if slot.start is not None:
         return
     step = max(GIB, kernel.block_size_bytes)
-    taken = sorted(_taken(kernel))
+    taken = sorted(taken_addresses(kernel))
     start = round_up(_first_free(kernel), step)
     for other in taken:
         if other.overlaps(PhysRange.at(start, slot.size_bytes)):
@@ -47,6 +54,13 @@ def give_address(kernel: Kernel, slot: DimmSlot) -> None:
     slot.start = start
 
 
+def _check_address(kernel: Kernel, slot: DimmSlot) -> None:
+    window = kernel.firmware.hotplug_window
+    inside = window is None or (window.start <= slot.range.start and slot.range.end <= window.end)
+    if not inside or any(part.overlaps(slot.range) for part in taken_addresses(kernel)):
+        raise DoesNotFit(f"{slot.range} is taken, or not for memory that comes later")
+
+
 def _first_free(kernel: Kernel) -> int:
     if kernel.firmware.hotplug_window is not None:
         return kernel.firmware.hotplug_window.start
@@ -54,6 +68,7 @@ def _first_free(kernel: Kernel) -> int:
     return max(4 * GIB, *usable)
 
 
-def _taken(kernel: Kernel) -> list[PhysRange]:
+def taken_addresses(kernel: Kernel) -> list[PhysRange]:
+    """The addresses of every device, of those that wait in a slot too."""
     dimms = [slot.range for slot in kernel.slots.values() if slot.start is not None]
     return dimms + [device.region for device in kernel.virtio_mem.values()]

@@ -10,6 +10,7 @@ from memhp.core.snapshot import (
     MemoryBlock,
     NodeInfo,
     Policy,
+    Room,
     Snapshot,
     Want,
     ZoneInfo,
@@ -17,6 +18,7 @@ from memhp.core.snapshot import (
 from memhp.core.words import BlockState, DeviceKind, OnlineType
 from memhp.model.blocks import Block
 from memhp.model.devices import VirtioMemDevice
+from memhp.model.hardware import taken_addresses
 from memhp.model.kernel import Kernel
 from memhp.model.kernel_pages import distance
 from memhp.model.zone_choice import valid_zones
@@ -36,6 +38,7 @@ def take_snapshot(kernel: Kernel, *, machine: str, identity: str, want: Want) ->
         iomem=tuple(_iomem(kernel)) if Want.IOMEM in want else (),
         command_line=kernel.line.text if Want.POLICY in want else "",
         policy=_policy(kernel) if Want.POLICY in want else Policy(),
+        room=_room(kernel) if Want.ROOM in want else Room(),
     )
 
 
@@ -58,6 +61,8 @@ def devices(kernel: Kernel) -> Iterator[Device]:
             node=slot.node,
             present=slot.present,
             ranges=(slot.range,) if slot.enabled else (),
+            pending=slot.waits is not None,
+            verdict=slot.verdict,
         )
     for device in kernel.virtio_mem.values():
         yield Device(
@@ -67,6 +72,9 @@ def devices(kernel: Kernel) -> Iterator[Device]:
             node=device.node,
             present=True,
             ranges=tuple(_virtio_ranges(kernel, _blocks_of(kernel, device))),
+            requested_bytes=device.requested_bytes,
+            plugged_bytes=device.plugged_bytes,
+            unit_bytes=device.unit_bytes,
         )
 
 
@@ -144,6 +152,20 @@ def _nodes(kernel: Kernel) -> Iterator[NodeInfo]:
 def _iomem(kernel: Kernel) -> Iterator[IomemEntry]:
     for resource in kernel.iomem:
         yield IomemEntry(range=resource.range, name=resource.name, depth=resource.depth)
+
+
+def _room(kernel: Kernel) -> Room:
+    """Slots and addresses for more devices.
+
+    Model: how much memory is in use nobody knows, so ``available_bytes`` is not told.
+    """
+    slots, window = kernel.firmware.nr_slots, kernel.firmware.hotplug_window
+    taken = sum(part.size_bytes for part in taken_addresses(kernel))
+    return Room(
+        slots=slots,
+        free_slots=None if slots is None else slots - len(kernel.slots),
+        free_bytes=None if window is None else window.size_bytes - taken,
+    )
 
 
 def _policy(kernel: Kernel) -> Policy:

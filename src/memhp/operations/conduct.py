@@ -1,36 +1,49 @@
-"""Beginning, resuming and undoing operations, each under the machine's lock and in a journal."""
+"""Beginning, resuming and undoing operations, each under its machines' locks and in a journal."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from memhp.core.errors import JournalError
-from memhp.core.events import Event
+from memhp.core.events import Event, StepEnded
 from memhp.core.machine import Machine
 from memhp.core.plan import Plan
 from memhp.core.request import Apply, Conditions, Undo
+from memhp.core.snapshot import Snapshots
 from memhp.core.words import Ending, ExitCode
-from memhp.operations.converge import Note, converge, found_again
+from memhp.operations.able import check_able
+from memhp.operations.converge import Note, converge, look_at
 from memhp.operations.execute import Listener, check_marks
+from memhp.operations.found_again import answer_found, found_again
 from memhp.operations.journal import Journal, Journals
-from memhp.operations.journal_records import VERSION, Begun, Planned, Record, Story
+from memhp.operations.journal_records import (
+    VERSION,
+    Answered,
+    Begun,
+    Bound,
+    Planned,
+    Record,
+    Story,
+)
 from memhp.operations.known_state import check_known
-from memhp.operations.machine_lock import lock_machine
-from memhp.operations.next_leg import WANT
-from memhp.operations.operation import Leg, Operation, before_of
+from memhp.operations.late_answers import still_pending
+from memhp.operations.machine_lock import lock_machines
+from memhp.operations.operation import Leg, Operation, before_of, things_of
+from memhp.operations.untouchable import Pending, check_touched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conductor:
-    """Carries operations out on one machine; ``folder`` keeps journals and locks.
+    """Carries operations out on machines, which are given by the names that steps carry.
 
-    Without a folder nothing is kept: for a machine that does not last either.
-    Everything may raise what planners, machines and the journal raise.
+    ``folder`` keeps journals and locks. Without one nothing is kept: for
+    machines that do not last either. Everything may raise what planners,
+    machines and the journal raise.
     """
 
-    machine: Machine
+    machines: Mapping[str, Machine]
     folder: Path | None
     listener: Listener
     until: float | None = None
@@ -41,11 +54,14 @@ class Conductor:
             return self._converge(operation, kept.note, kept.listen)
 
     def apply(self, plan: Plan, conditions: Conditions) -> Ending:
-        """Carry out a saved plan, if the machine is still as it was; raises ``StalePlan``."""
+        """Carry out a saved plan, if the machines are still as they were; raises ``StalePlan``."""
         operation = Operation(request=Apply(asked=str(plan.request)), conditions=conditions)
         with self._lock(str(operation.request)), self._journal(operation) as kept:
-            check_marks(plan, {self.machine.name: self.machine})
-            before = before_of(plan, self.machine.snapshot(WANT))
+            check_marks(plan, self.machines)
+            check_able(plan, self.machines)
+            snapshots = look_at(self.machines, operation.request)
+            check_touched(plan, snapshots, self._pending())
+            before = before_of(plan, snapshots)
             kept.note(Planned(plan=plan, before=before, back=False))
             leg = Leg(plan=plan, before=before)
             return self._converge(operation.with_leg(leg), kept.note, kept.listen)
@@ -55,15 +71,12 @@ class Conductor:
         journals = self._journals()
         story = journals.read(name)
         _check_open(journals, name, story)
-        if isinstance(story.begun.request, Apply) and not story.operation.legs:
-            raise JournalError(
-                operation=f"operation {name}",
-                problem="was killed before its plan was in the journal, and has done nothing",
-                advice="apply the plan again",
-                exit_code=ExitCode.STALE,
-            )
+        return self._as_named_in(story)._resume(name, story)  # noqa: SLF001 - one of its own
+
+    def _resume(self, name: str, story: Story) -> Ending:
+        journals = self._journals()
         with self._lock(f"resume {name}"):
-            self._check_identity(name, story)
+            self._check_identities(name, story)
             with journals.reopen(name) as journal:
                 kept = _Kept(journals, journal, story.begun)
 
@@ -71,32 +84,91 @@ class Conductor:
                     kept.listen(event)
                     self.listener(event)
 
-                operation = found_again(story, self.machine.snapshot(WANT), tell)
+                snapshots = look_at(self.machines, story.begun.request)
+                story = self._answered(story, snapshots, kept)
+                operation = found_again(story, snapshots, tell)
+                return self._converge(operation, kept.note, kept.listen, but=name)
+
+    def undo(self, name: str, *, only: bool = False) -> Ending:
+        """Put back what an operation of the journal has changed; raises ``JournalError``.
+
+        ``only`` the machines at hand, where others that it was about are gone or
+        were booted since.
+        """
+        story = self._journals().read(name)
+        return self._as_named_in(story)._undo(name, only=only)  # noqa: SLF001 - one of its own
+
+    def _undo(self, name: str, *, only: bool) -> Ending:
+        with self._lock(f"undo {name}"):
+            self._pending()
+            story = self._journals().read(name)
+            goal = {m: t for m, t in story.operation.before().items() if m in self.machines}
+            request = Undo(operation=name, only=" ".join(self.machines) if only else None)
+            operation = Operation(request=request, goal=goal)
+            with self._journal(operation) as kept:
+                self._check_identities(name, story)
+                check_known(name, story.operation, look_at(self.machines, request))
                 return self._converge(operation, kept.note, kept.listen)
 
-    def undo(self, name: str) -> Ending:
-        """Put back what an operation of the journal has changed; raises ``JournalError``."""
-        story = self._journals().read(name)
-        goal = story.operation.before()
-        operation = Operation(request=Undo(operation=name), goal=goal)
-        with self._lock(f"undo {name}"), self._journal(operation) as kept:
-            self._check_identity(name, story)
-            check_known(name, story.operation, self.machine.snapshot(WANT))
-            return self._converge(operation, kept.note, kept.listen)
+    def _as_named_in(self, story: Story) -> "Conductor":
+        """The same, with the machines by the names that the operation's steps carry.
 
-    def _converge(self, operation: Operation, note: Note, listen: Listener) -> Ending:
+        A machine may have been opened by another name since; its identity tells.
+        """
+        known = {_machine_part(machine.identity): machine for machine in self.machines.values()}
+        bounds = story.begun.machines
+        if len(bounds) == len(self.machines) == 1:
+            [machine] = self.machines.values()
+            return replace(self, machines={bounds[0].name: machine})
+        named = {
+            bound.name: self.machines.get(bound.name) or known.get(_machine_part(bound.identity))
+            for bound in bounds
+        }
+        return replace(self, machines={name: m for name, m in named.items() if m is not None})
+
+    def _converge(
+        self, operation: Operation, note: Note, listen: Listener, *, but: str | None = None
+    ) -> Ending:
         return converge(
             operation,
-            self.machine,
+            self.machines,
             note=note,
             listeners=(listen, self.listener),
             until=self.until,
+            pending=self._pending(but),
         )
+
+    def _pending(self, but: str | None = None) -> tuple[Pending, ...]:
+        """Take the answers that have come to other operations, and tell what still waits."""
+        if self.folder is None:
+            return ()
+
+        def look(names: Mapping[str, str]) -> Snapshots:
+            mine = {name: self.machines[here] for name, here in names.items()}
+            return look_at(mine, Undo(operation=""))
+
+        identities = {name: machine.identity for name, machine in self.machines.items()}
+        return still_pending(Journals(self.folder), identities, look, now(), but=but)
+
+    def _answered(self, story: Story, snapshots: Snapshots, kept: "_Kept") -> Story:
+        """The story with the answer that it waited for, if that has come."""
+        step = story.operation.unanswered()
+        if step is None:
+            return story
+        outcome = answer_found(step, things_of(snapshots[step.machine]))
+        if outcome is None:
+            return story
+        kept.note(Answered(outcome=outcome))
+        leg = story.operation.legs[-1]
+        self.listener(
+            StepEnded(index=len(leg.outcomes) - 1, step=step, outcome=outcome, found=True)
+        )
+        return replace(story, operation=story.operation.with_last(leg.with_answer(outcome)))
 
     def _journals(self) -> Journals:
         if self.folder is None:
             raise JournalError(
-                operation=f"machine '{self.machine.name}'",
+                operation=f"machine '{' '.join(self.machines)}'",
                 problem="does not last, so nothing was kept of what was done to it",
                 advice="make one that lasts, with 'memhp model new'",
                 exit_code=ExitCode.USAGE,
@@ -108,8 +180,8 @@ class Conductor:
         if self.folder is None:
             yield
             return
-        identity = self.machine.identity
-        with lock_machine(self.folder / "locks", self.machine.name, identity, what):
+        identities = {name: machine.identity for name, machine in self.machines.items()}
+        with lock_machines(self.folder / "locks", identities, what):
             yield
 
     @contextmanager
@@ -118,8 +190,10 @@ class Conductor:
         begun = Begun(
             version=VERSION,
             time=now(),
-            address=self.machine.address,
-            identity=self.machine.identity,
+            machines=tuple(
+                Bound(name=name, address=machine.address, identity=machine.identity)
+                for name, machine in self.machines.items()
+            ),
             request=operation.request,
             conditions=operation.conditions,
             goal=operation.goal,
@@ -130,18 +204,25 @@ class Conductor:
         finally:
             kept.close()
 
-    def _check_identity(self, name: str, story: Story) -> None:
-        was, here = story.begun.identity, self.machine.identity
-        if was == here:
-            return
-        same = was.rpartition(":")[0] == here.rpartition(":")[0]
-        what = "has been booted since" if same else "is another machine"
-        raise JournalError(
-            operation=f"operation {name}",
-            problem=f"cannot be gone on with or undone: '{self.machine.name}' {what}",
-            advice="look at how it stands now, and ask anew",
-            exit_code=ExitCode.STALE,
-        )
+    def _check_identities(self, name: str, story: Story) -> None:
+        """Refuse what was done to other machines, or before a boot; raises ``JournalError``."""
+        for bound in story.begun.machines:
+            if bound.name not in self.machines:
+                continue
+            was, here = bound.identity, self.machines[bound.name].identity
+            if was == here:
+                continue
+            same = _machine_part(was) == _machine_part(here)
+            what = "has been booted since" if same else "is another machine"
+            several = len(story.begun.machines) > 1
+            raise JournalError(
+                operation=f"operation {name}",
+                problem=f"cannot be gone on with or undone: '{bound.name}' {what}",
+                advice=f"'memhp undo {name} --only ADDRESS' puts back the other machine alone"
+                if several
+                else "look at how it stands now, and ask anew",
+                exit_code=ExitCode.STALE,
+            )
 
 
 class _Kept:
@@ -169,6 +250,11 @@ class _Kept:
             self._journal.close()
 
 
+def _machine_part(identity: str) -> str:
+    """An identity without the boot."""
+    return identity.rpartition(":")[0]
+
+
 def now() -> str:
     """The time of day in UTC, for the journal."""
     return datetime.now(UTC).isoformat(timespec="seconds")
@@ -179,8 +265,12 @@ def undone_by(journals: Journals, name: str) -> str | None:
     for other in reversed(journals.names()):
         if int(other) <= int(name):
             return None
-        story = journals.read(other)
-        undoes = isinstance(story.begun.request, Undo) and story.begun.request.operation == name
+        try:
+            story = journals.read(other)
+        except JournalError:
+            continue
+        request = story.begun.request
+        undoes = isinstance(request, Undo) and (request.operation, request.only) == (name, None)
         if undoes and story.finished is not None and story.finished.ending is Ending.DONE:
             return other
     return None
@@ -190,6 +280,13 @@ def _check_open(journals: Journals, name: str, story: Story) -> None:
     """Only what has not ended can be resumed; raises ``JournalError``."""
     undone = undone_by(journals, name)
     if story.finished is None and undone is None:
+        if isinstance(story.begun.request, Apply) and not story.operation.legs:
+            raise JournalError(
+                operation=f"operation {name}",
+                problem="was killed before its plan was in the journal, and has done nothing",
+                advice="apply the plan again",
+                exit_code=ExitCode.STALE,
+            )
         return
     how = f"was undone by operation {undone}" if undone else f"has ended ({story.finished.ending})"  # type: ignore[union-attr]
     raise JournalError(

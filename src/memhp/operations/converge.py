@@ -1,49 +1,55 @@
-"""Bringing an operation to its end: snapshot, plan a leg, carry it out, until nothing is left.
+"""Bringing an operation to its end: snapshots, plan a leg, carry it out, until nothing is left.
 
 Going on after a kill is the same loop: what was done is in the journal, and
-what comes next follows from that and a fresh snapshot.
+what comes next follows from that and fresh snapshots.
 """
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
-from memhp.core.errors import JournalError
 from memhp.core.events import Event, OperationEnded, StepEnded
 from memhp.core.machine import Machine
-from memhp.core.outcome import Done
-from memhp.core.plan import (
-    AddDevice,
-    ExpectBlock,
-    ExpectDevice,
-    OfflineBlock,
-    OnlineBlock,
-    RemoveDevice,
-    Step,
-)
-from memhp.core.snapshot import Device, MemoryBlock, Snapshot
-from memhp.core.words import BlockState, Ending, ExitCode, OnlineType, ZoneType
+from memhp.core.request import Request, Undo
+from memhp.core.snapshot import Snapshots
+from memhp.core.words import Ending
+from memhp.operations.able import check_able
 from memhp.operations.execute import Clock, Listener, execute
-from memhp.operations.journal_records import Planned, Record, Story
-from memhp.operations.next_leg import WANT, ending_of, next_leg
-from memhp.operations.operation import Leg, Operation, Thing, things_of
+from memhp.operations.journal_records import Planned, Record
+from memhp.operations.next_leg import account_of_it, ending_of, next_leg, want_for
+from memhp.operations.operation import Operation
+from memhp.operations.untouchable import Pending, check_touched
 
 Note = Callable[[Record], None]
 """Puts a record into the journal."""
+_WAITS = "what waits for an answer was left: 'memhp resume' goes on once there is one"
+_WAITS_ALONE = "all that is left to put back waits for an answer: undo again once there is one"
+Machines = Mapping[str, Machine]
+"""Machines by the names that steps carry."""
+
+
+def look_at(machines: Machines, request: Request) -> Snapshots:
+    """Read what planning needs of every machine, under the names that steps carry."""
+    want = want_for(request)
+    return {name: replace(m.snapshot(want), machine=name) for name, m in machines.items()}
 
 
 def converge(
     operation: Operation,
-    machine: Machine,
+    machines: Machines,
     *,
     note: Note,
     listeners: Iterable[Listener],
     until: float | None = None,
     clock: Clock = time.monotonic,
+    pending: tuple[Pending, ...] = (),
 ) -> Ending:
     """Go on with an operation until nothing is left to do, or to try.
 
-    The deadline ends trying; what has to be put back is put back all the same.
-    Raises what planners, machines and the journal raise.
+    The deadline ends trying; what is half done is ended or put back all the
+    same. What other operations have asked and got no answer to (``pending``) is
+    left alone. Raises ``AnswerPending``, and what planners, machines and the
+    journal raise.
     """
     listeners = tuple(listeners)
     outcomes: list[StepEnded] = []
@@ -54,123 +60,43 @@ def converge(
         if isinstance(event, StepEnded):
             outcomes.append(event)
 
+    def carry_out(operation: Operation) -> Operation:
+        outcomes.clear()
+        leg = operation.legs[-1]
+        execute(
+            leg.plan,
+            machines,
+            until=None if leg.back or leg.to_the_end else until,
+            listener=tell,
+            back=leg.back,
+            done=len(leg.outcomes),
+            clock=clock,
+        )
+        for event in outcomes:
+            leg = leg.with_outcome(event.outcome)
+        return operation.with_last(leg)
+
     if operation.legs and not operation.legs[-1].ended:
-        operation = _carry_out(
-            operation, machine, tell=tell, outcomes=outcomes, until=until, clock=clock
-        )
+        operation = carry_out(operation)
     while True:
-        snapshot = machine.snapshot(WANT)
+        snapshots = look_at(machines, operation.request)
         late = until is not None and clock() >= until
-        leg = next_leg(operation, snapshot, late=late)
+        untouchable = frozenset(key for item in pending for key in item.keys(snapshots))
+        leg = next_leg(operation, snapshots, late=late, untouchable=untouchable)
         if leg is None:
-            ending = ending_of(operation, snapshot)
-            tell(OperationEnded(ending=ending, late=late and ending is not Ending.DONE))
-            return ending
-        note(Planned(plan=leg.plan, before=leg.before, back=leg.back))
-        operation = operation.with_leg(leg)
-        limit = None if leg.back else until
-        operation = _carry_out(
-            operation, machine, tell=tell, outcomes=outcomes, until=limit, clock=clock
-        )
+            return _end(operation, snapshots, late=late, tell=tell, waits=bool(untouchable))
+        check_touched(leg.plan, snapshots, pending)
+        check_able(leg.plan, machines)
+        note(Planned(plan=leg.plan, before=leg.before, back=leg.back, to_the_end=leg.to_the_end))
+        operation = carry_out(operation.with_leg(leg))
 
 
-def _carry_out(
-    operation: Operation,
-    machine: Machine,
-    *,
-    tell: Listener,
-    outcomes: list[StepEnded],
-    until: float | None,
-    clock: Clock,
-) -> Operation:
-    """Carry out what is left of the last leg."""
-    leg = operation.legs[-1]
-    outcomes.clear()
-    execute(
-        leg.plan,
-        {machine.name: machine},
-        until=until,
-        listener=tell,
-        back=leg.back,
-        done=len(leg.outcomes),
-        clock=clock,
-    )
-    for event in outcomes:
-        leg = leg.with_outcome(event.outcome)
-    return operation.with_last(leg)
-
-
-def found_again(story: Story, snapshot: Snapshot, listener: Listener) -> Operation:
-    """Hold the last leg of a journal against the machine, before going on with it.
-
-    A step without an outcome whose target is as after it counts as done, and
-    the listener hears of it. Raises ``JournalError`` where a target is neither
-    as before its step nor as after it.
-    """
-    operation = story.operation
-    if not operation.legs or operation.legs[-1].ended:
-        return operation
-    leg = operation.legs[-1]
-    now = things_of(snapshot)
-    waiting = leg.plan.steps[len(leg.outcomes) :]
-    if story.intent is not None and is_as_after(waiting[0], now):
-        index = len(leg.outcomes)
-        done = Done(note="found done")
-        listener(StepEnded(index=index, step=waiting[0], outcome=done, found=True))
-        leg, waiting = leg.with_outcome(done), waiting[1:]
-    for step in waiting:
-        if not is_as_before(step, now, leg):
-            raise JournalError(
-                operation=f"the operation '{story.begun.request}'",
-                problem=f"cannot go on: {step} expects {step.expect}, and it is otherwise by now",
-                advice="'memhp undo' goes back, or look at the machine and ask anew",
-                exit_code=ExitCode.STALE,
-            )
-    return operation.with_last(leg)
-
-
-def is_as_before(step: Step, now: Mapping[str, Thing], leg: Leg) -> bool:
-    """Whether a step's target is as the step expects it, or will be after the steps before."""
-    match step.expect:
-        case ExpectBlock(block=number, state=state, zone=zone):
-            block = _block(now, number)
-            if block is None:
-                return any(isinstance(s.action, AddDevice) for s in leg.plan.steps)
-            return (block.state, block.zone) == (state, zone)
-        case ExpectDevice(device=name, present=present):
-            return _present(now, name) == present
-    return True
-
-
-def is_as_after(step: Step, now: Mapping[str, Thing]) -> bool:
-    """Whether a step's target is as the step leaves it."""
-    match step.action:
-        case OnlineBlock(block=number, online_type=word):
-            block = _block(now, number)
-            return block is not None and _came_online(block, word)
-        case OfflineBlock(block=number):
-            block = _block(now, number)
-            return block is not None and block.state is BlockState.OFFLINE
-        case AddDevice(device=name):
-            return _present(now, name)
-        case RemoveDevice(device=name):
-            return not _present(now, name)
-
-
-def _came_online(block: MemoryBlock, word: OnlineType) -> bool:
-    if block.state is not BlockState.ONLINE:
-        return False
-    movable = block.zone is ZoneType.MOVABLE
-    if word is OnlineType.ONLINE_MOVABLE:
-        return movable
-    return not movable if word is OnlineType.ONLINE_KERNEL else True
-
-
-def _block(now: Mapping[str, Thing], number: int) -> MemoryBlock | None:
-    found = now.get(f"memory{number}")
-    return found if isinstance(found, MemoryBlock) else None
-
-
-def _present(now: Mapping[str, Thing], name: str) -> bool:
-    found = now.get(name)
-    return isinstance(found, Device) and found.present
+def _end(
+    operation: Operation, snapshots: Snapshots, *, late: bool, tell: Listener, waits: bool
+) -> Ending:
+    """Tell how it ended. What could not be put back yet, for it waits for an answer, has not."""
+    ending, account = ending_of(operation, snapshots), account_of_it(operation, snapshots)
+    if waits and isinstance(operation.request, Undo) and ending is not Ending.DONE:
+        ending, account = Ending.UNKNOWN, _WAITS if operation.legs else _WAITS_ALONE
+    tell(OperationEnded(ending=ending, late=late and ending is not Ending.DONE, account=account))
+    return ending

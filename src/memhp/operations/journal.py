@@ -15,8 +15,9 @@ from typing import Self
 from memhp.core.errors import JournalError
 from memhp.core.events import Event, OperationEnded, StepEnded, StepStarted
 from memhp.core.values_json import ValueFormatError, from_json, parse_json, to_json
-from memhp.core.words import ExitCode
+from memhp.core.words import Ending, ExitCode
 from memhp.operations.journal_records import (
+    VERSION,
     Begun,
     Ended,
     Finished,
@@ -28,6 +29,8 @@ from memhp.operations.journal_records import (
 
 _SUFFIX = ".journal"
 _ADVICE = "nothing further was done"
+_FINISHED = b'{"type":"Finished"'
+_TAIL_BYTES = 512
 Now = Callable[[], str]
 
 
@@ -85,6 +88,7 @@ class Journals:
                 exit_code=ExitCode.USAGE,
             ) from err
         try:
+            _check_version(name, data)
             return story_of(map(_record, _whole_lines(data)))
         except (ValueError, ValueFormatError) as err:
             raise JournalError(
@@ -92,6 +96,10 @@ class Journals:
                 problem=f"has a damaged journal, {self._path(name)} ({err})",
                 advice="look at the machine itself to see how it stands",
             ) from err
+
+    def open_ones(self) -> list[str]:
+        """The operations that have not ended, without reading the others wholly."""
+        return [name for name in self.names() if not _is_finished(self._path(name))]
 
     def reopen(self, name: str) -> "Journal":
         """Open a journal to go on; a line that a kill has cut is taken away."""
@@ -151,12 +159,24 @@ class Journal:
                     self.add(Intended(index=index))
                 case StepEnded(index=index, outcome=outcome, found=found):
                     self.add(Ended(index=index, outcome=outcome, found=found))
-                case OperationEnded(ending=ending):
+                case OperationEnded(ending=ending) if ending is not Ending.UNKNOWN:
                     self.add(Finished(ending=ending, time=now()))
                 case _:
                     pass
 
         return listener
+
+
+def _check_version(name: str, data: bytes) -> None:
+    """Raise ``JournalError`` for a journal of another version of memhp."""
+    first = parse_json(data.partition(b"\n")[0] or b"null")
+    version = first.get("version", VERSION) if isinstance(first, dict) else VERSION
+    if version != VERSION:
+        raise JournalError(
+            operation=f"operation {name}",
+            problem=f"has a journal of version {version}; this memhp knows version {VERSION}",
+            advice="use the memhp that made it",
+        )
 
 
 def _record(line: bytes) -> Record:
@@ -169,6 +189,17 @@ def _whole_lines(data: bytes, *, keep_ends: bool = False) -> list[bytes]:
     lines = data.splitlines(keepends=True)
     whole = lines if not lines or lines[-1].endswith(b"\n") else lines[:-1]
     return whole if keep_ends else [line.rstrip(b"\n") for line in whole]
+
+
+def _is_finished(path: Path) -> bool:
+    """Whether the last line that was written to its end says so."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+            lines = _whole_lines(file.read())
+    except OSError:
+        return False
+    return bool(lines) and lines[-1].startswith(_FINISHED)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,29 +1,46 @@
 """What a journal holds, record by record, and the operation that they add up to."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Union
 
 from memhp.core.outcome import Outcome
 from memhp.core.plan import Plan
-from memhp.core.request import Conditions, Request
+from memhp.core.request import Apply, Conditions, Move, Request, Undo
 from memhp.core.words import Ending
-from memhp.operations.operation import Leg, Operation, Thing
+from memhp.operations.operation import Leg, Operation, Things
 
-VERSION = 1
+VERSION = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """A machine that an operation is about.
+
+    ``name`` is what its steps carry, ``address`` the same from any folder, and
+    ``identity`` is another after every boot.
+    """
+
+    name: str
+    address: str
+    identity: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Begun:
-    """The first record: what was asked for, of which machine, when (UTC, ISO 8601)."""
+    """The first record: what was asked for, of which machines, when (UTC, ISO 8601)."""
 
     version: int
     time: str
-    address: str
-    identity: str
+    machines: tuple[Bound, ...]
     request: Request
     conditions: Conditions
-    goal: tuple[Thing, ...] = ()
+    goal: Things = field(default_factory=dict)
+
+    @property
+    def addresses(self) -> str:
+        """The machines' addresses, for a person."""
+        return " ".join(bound.address for bound in self.machines)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +48,9 @@ class Planned:
     """A leg: its plan, and what it touches as that was before."""
 
     plan: Plan
-    before: tuple[Thing, ...]
+    before: Things
     back: bool
+    to_the_end: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,14 +70,21 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """The last step asked for had no answer, and has one now."""
+
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """Nothing is left to do."""
+    """Nothing is left to do. What waits for an answer is not finished."""
 
     ending: Ending
     time: str
 
 
-Record = Union[Begun, Planned, Intended, Ended, Finished]  # noqa: UP007 - read at run time
+Record = Union[Begun, Planned, Intended, Ended, Answered, Finished]  # noqa: UP007 - read at run time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +108,7 @@ def story_of(records: Iterable[Record]) -> Story:
         if isinstance(record, Begun):
             if story is not None:
                 raise ValueError("it begins twice")
+            _check_machines(record)
             story = Story(
                 begun=record,
                 operation=Operation(
@@ -98,12 +124,39 @@ def story_of(records: Iterable[Record]) -> Story:
     return story
 
 
-def _next(story: Story, record: Planned | Intended | Ended | Finished) -> Story:
+def _check_machines(begun: Begun) -> None:
+    """Raise ``ValueError`` where a request cannot be about these machines."""
+    names = {bound.name for bound in begun.machines}
+    match begun.request:
+        case Move(giver=giver, taker=taker):
+            fits = names == {giver, taker}
+        case Apply() | Undo():
+            fits = bool(names)
+        case _:
+            fits = len(names) == 1
+    if not fits or len(names) != len(begun.machines) or not begun.goal.keys() <= names:
+        raise ValueError("its machines are not those of its request")
+
+
+def _next(story: Story, record: Planned | Intended | Ended | Answered | Finished) -> Story:
     operation = story.operation
     match record:
-        case Planned(plan=plan, before=before, back=back):
-            leg = Leg(plan=plan, before=before, back=back)
+        case Planned():
+            named = {step.machine for step in record.plan.steps} | record.before.keys()
+            if not named <= {bound.name for bound in story.begun.machines}:
+                raise ValueError("a step is about a machine that the operation is not")
+            leg = Leg(
+                plan=record.plan,
+                before=record.before,
+                back=record.back,
+                to_the_end=record.to_the_end,
+            )
             return replace(story, operation=operation.with_leg(leg), intent=None)
+        case Answered(outcome=outcome):
+            if operation.unanswered() is None:
+                raise ValueError("an answer has no question")
+            leg = operation.legs[-1].with_answer(outcome)
+            return replace(story, operation=operation.with_last(leg))
         case Finished():
             return replace(story, finished=record)
     if not operation.legs:

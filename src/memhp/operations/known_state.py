@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from memhp.core.errors import JournalError
 from memhp.core.plan import Action, OfflineBlock, OnlineBlock
-from memhp.core.snapshot import Device, MemoryBlock, Snapshot
+from memhp.core.snapshot import Device, MemoryBlock, Snapshots
 from memhp.core.words import BlockState, ExitCode, OnlineType, ZoneType
 from memhp.operations.operation import Operation, Thing, key_of, key_of_step, things_of
 
@@ -13,26 +13,32 @@ _Asked = Mapping[str, Sequence[Action]]
 """What was asked of each block and device, by its key."""
 
 
-def check_known(name: str, operation: Operation, snapshot: Snapshot) -> None:
+def check_known(name: str, operation: Operation, snapshots: Snapshots) -> None:
     """Raise ``JournalError`` where something touched is neither as before nor as it was left."""
-    now, asked = things_of(snapshot), _asked(operation)
-    for thing in operation.before():
-        problem = _problem(thing, asked, now)
-        if problem is not None:
-            raise JournalError(
-                operation=f"operation {name}",
-                problem=f"cannot be undone: {problem}, and it was not left so",
-                advice="somebody has changed it since; put it back by hand, or leave it",
-                exit_code=ExitCode.STALE,
-            )
+    for machine, things in operation.before().items():
+        if machine in snapshots:
+            now, asked = things_of(snapshots[machine]), _asked(operation, machine)
+            for thing in things:
+                _check(name, _problem(thing, asked, now))
 
 
-def _asked(operation: Operation) -> _Asked:
+def _check(name: str, problem: str | None) -> None:
+    if problem is not None:
+        raise JournalError(
+            operation=f"operation {name}",
+            problem=f"cannot be undone: {problem}, and it was not left so",
+            advice="somebody has changed it since; put it back by hand, or leave it",
+            exit_code=ExitCode.STALE,
+        )
+
+
+def _asked(operation: Operation, machine: str) -> _Asked:
     """Every step with an outcome, and the one that may have been asked for without."""
     found: dict[str, list[Action]] = {}
     for leg in operation.legs:
         for step in leg.plan.steps[: len(leg.outcomes) + 1]:
-            found.setdefault(key_of_step(step), []).append(step.action)
+            if step.machine == machine:
+                found.setdefault(key_of_step(step), []).append(step.action)
     return found
 
 

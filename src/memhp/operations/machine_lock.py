@@ -7,11 +7,23 @@ comes second is told who holds it.
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from memhp.core.errors import JournalError, MachineLocked
+
+
+@contextmanager
+def lock_machines(folder: Path, machines: Mapping[str, str], what: str) -> Iterator[None]:
+    """Hold the locks of machines, given as names with identities; raises ``MachineLocked``.
+
+    Always in the same order, so that no two operations wait for each other.
+    """
+    with ExitStack() as held:
+        for name in sorted(machines, key=lambda name: (_lock_name(machines[name]), name)):
+            held.enter_context(lock_machine(folder, name, machines[name], what))
+        yield
 
 
 @contextmanager
@@ -21,11 +33,9 @@ def lock_machine(folder: Path, name: str, identity: str, what: str) -> Iterator[
     The machine is known by its identity without the boot, which stands behind
     the last colon.
     """
-    machine = identity.rpartition(":")[0] or identity
-    digest = hashlib.sha256(machine.encode("utf-8", "surrogateescape")).hexdigest()[:16]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / f"{digest}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        handle = os.open(folder / _lock_name(identity), os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as err:
         raise JournalError(
             operation="the lock",
@@ -40,6 +50,12 @@ def lock_machine(folder: Path, name: str, identity: str, what: str) -> Iterator[
         yield
     finally:
         os.close(handle)
+
+
+def _lock_name(identity: str) -> str:
+    machine = identity.rpartition(":")[0] or identity
+    digest = hashlib.sha256(machine.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return f"{digest}.lock"
 
 
 def _take(handle: int, name: str) -> None:

@@ -1,172 +1,178 @@
-"""What comes next in an operation: a pure function of what was done and a fresh snapshot."""
+"""What comes next in an operation: a pure function of what was done and fresh snapshots."""
 
-from collections.abc import Iterator
-from typing import Any
-
-from memhp.core.errors import CannotPlan
-from memhp.core.outcome import Done, Unanswered
-from memhp.core.plan import AddDevice, Plan, RemoveDevice, plan_of
-from memhp.core.request import Add, Apply, Evacuate, Offline, Online, Remove, Replace, Undo
-from memhp.core.snapshot import Device, Snapshot, Want
+from memhp.core.outcome import Partly
+from memhp.core.plan import Plan, RemoveDevice
+from memhp.core.request import (
+    Add,
+    Apply,
+    Evacuate,
+    Move,
+    Offline,
+    Online,
+    Remove,
+    Replace,
+    Request,
+    Resize,
+    Undo,
+)
+from memhp.core.snapshot import Snapshots, Want
 from memhp.core.words import Ending
-from memhp.operations.operation import Leg, Operation, before_of, block_of, refused_in
-from memhp.operations.plan_logical import plan_evacuate, plan_offline, plan_online
-from memhp.operations.plan_physical import plan_add, plan_remove
-from memhp.operations.plan_restore import plan_restore, put_in_step
+from memhp.operations import next_add, next_blocks, next_move, next_replace, next_resize
+from memhp.operations.ahead import Ahead, ahead
+from memhp.operations.move_account import account_of, account_words
+from memhp.operations.operation import Key, Leg, Operation, before_of, refused_in, the_only
+from memhp.operations.plan_physical import plan_remove
+from memhp.operations.plan_restore import is_restored, plan_restore
+from memhp.operations.resolve import device_meant
 
-WANT = Want.BLOCKS | Want.DEVICES | Want.NODES
+_WANT = Want.BLOCKS | Want.DEVICES | Want.NODES
 _MOST_LEGS = 100
+_NONE: frozenset[Key] = frozenset()
 
 
-def next_leg(operation: Operation, snapshot: Snapshot, *, late: bool = False) -> Leg | None:
+def want_for(request: Request) -> Want:
+    """The parts of a snapshot that planning needs."""
+    match request:
+        case Move() | Replace(add_first=True):
+            return _WANT | Want.ROOM | Want.HOST
+        case Replace():
+            return _WANT | Want.ROOM
+    return _WANT
+
+
+def next_leg(
+    operation: Operation,
+    snapshots: Snapshots,
+    *,
+    late: bool = False,
+    untouchable: frozenset[Key] = _NONE,
+) -> Leg | None:
     """Plan the next leg; ``None`` where nothing is left to do, or to try.
 
     ``late`` tells that the deadline has passed: nothing more is tried, and
-    what has to be put back is put back. Raises what the planners raise, on
-    the first leg alone.
+    what is half done is ended or put back. What is ``untouchable`` is not put
+    back. Raises what the planners raise, on the first leg alone.
     """
-    if _unanswered(operation):
+    if operation.unanswered() is not None:
         return None
-    plan, back = None, any(leg.back for leg in operation.legs)
-    if not back and not late and len(operation.legs) < _MOST_LEGS:
-        plan = _forward(operation, snapshot)
-    nothing_forward = plan is None or not plan.steps
-    if nothing_forward and not is_complete(operation, snapshot) and _wants_back(operation):
-        plan, back = _back(operation, snapshot), True
-    if plan is None or not plan.steps:
+    back = any(leg.back for leg in operation.legs)
+    if not back and len(operation.legs) < _MOST_LEGS:
+        found = _forward(operation, snapshots, late=late, untouchable=untouchable)
+        if found is not None:
+            before = before_of(found.plan, snapshots)
+            return Leg(plan=found.plan, before=before, to_the_end=found.to_the_end)
+    if is_complete(operation, snapshots) or not wants_back(operation, snapshots):
         return None
-    return Leg(plan=plan, before=before_of(plan, snapshot), back=back)
+    plan = _back(operation, snapshots, untouchable)
+    if not plan.steps:
+        return None
+    return Leg(plan=plan, before=before_of(plan, snapshots), back=True)
 
 
-def ending_of(operation: Operation, snapshot: Snapshot) -> Ending:
+def ending_of(operation: Operation, snapshots: Snapshots) -> Ending:
     """How an operation ended for which nothing is left to do."""
-    if _unanswered(operation):
+    if operation.unanswered() is not None:
         return Ending.UNKNOWN
-    if is_complete(operation, snapshot):
+    if is_complete(operation, snapshots):
         return Ending.DONE
-    back = [leg for leg in operation.legs if leg.back]
-    if (
-        _wants_back(operation)
-        and not plan_restore(operation.request, operation.before(), snapshot).steps
+    if wants_back(operation, snapshots) and is_restored(
+        operation.request, operation.before(), snapshots
     ):
+        back = any(leg.back for leg in operation.legs)
         return Ending.PUT_BACK if back else Ending.REFUSED
-    return Ending.PARTLY if any(operation.done_steps()) else Ending.REFUSED
+    return Ending.PARTLY if _has_changed(operation, snapshots) else Ending.REFUSED
 
 
-def is_complete(operation: Operation, snapshot: Snapshot) -> bool:
+def account_of_it(operation: Operation, snapshots: Snapshots) -> str:
+    """What came of it by the machines' own account, where the steps alone do not tell."""
+    asked = operation.unanswered()
+    if asked is not None:
+        return f"no answer to '{asked}' yet: 'memhp resume' takes it once there is one"
+    if not operation.legs:
+        return ""
+    match operation.request:
+        case Resize() as request:
+            return next_resize.account(operation, request, the_only(snapshots))
+        case Move() as request:
+            return account_words(operation, request, snapshots)
+    return ""
+
+
+def is_complete(operation: Operation, snapshots: Snapshots) -> bool:
     """Whether what was asked for is so, or enough of it."""
-    done = {number for step in operation.done_steps() if (number := block_of(step)) is not None}
-    enough = operation.conditions.at_least_bytes
     match operation.request:
         case Online() | Offline() | Evacuate():
-            if enough is not None and len(done) * snapshot.block_size_bytes >= enough:
-                return True
-            first = next(operation.forward(), None)
-            return first is None or len(done) >= len(first.plan.steps)
+            return next_blocks.is_complete(operation, the_only(snapshots))
         case Apply():
-            return (
-                bool(operation.legs) and _went_well(operation.legs[0]) and operation.legs[0].ended
-            )
-        case Add():
-            return _has_done(operation, AddDevice)
-        case Remove():
-            return _has_done(operation, RemoveDevice)
-        case Replace() as request:
-            replaced = _has_done(operation, RemoveDevice) and _has_done(operation, AddDevice)
-            return replaced and not plan_restore(request, operation.before(), snapshot).steps
-        case Undo() as request:
-            return not plan_restore(request, operation.goal, snapshot).steps
-
-
-def _forward(operation: Operation, snapshot: Snapshot) -> Plan | None:
-    """The next plan towards what was asked for; ``None`` where there is none."""
-    first = not operation.legs
-    refused = frozenset(_refused_blocks(operation))
-    match operation.request:
-        case Online() | Offline() | Evacuate():
-            strict = operation.conditions.all_or_nothing
-            if refused and strict and operation.conditions.at_least_bytes is None:
-                return None
-            try:
-                return _logical(operation, snapshot, refused)
-            except CannotPlan:
-                if first:
-                    raise
-                return None
+            first = operation.legs[0] if operation.legs else None
+            return first is not None and first.went_well and first.ended
         case Add() as request:
-            return plan_add(request, snapshot) if first else None
-        case Remove() as request:
-            return plan_remove(request, snapshot) if first else None
-        case Replace() as request:
-            return _replace(request, operation, snapshot)
-        case Apply():
-            return None
+            return next_add.is_complete(operation, request, the_only(snapshots))
+        case Remove():
+            return operation.has_done(RemoveDevice)
+        case Resize() as request:
+            return next_resize.is_complete(operation, request, the_only(snapshots))
+        case Replace():
+            return next_replace.is_complete(operation, the_only(snapshots))
+        case Move() as request:
+            return next_move.is_complete(operation, request, snapshots)
         case Undo() as request:
-            stuck = refused_in(operation.legs)
-            return plan_restore(request, operation.goal, snapshot, without=stuck)
+            return is_restored(request, operation.goal, snapshots)
 
 
-def _logical(operation: Operation, snapshot: Snapshot, refused: frozenset[int]) -> Plan:
-    so_far: dict[str, Any] = {
-        "without": refused,
-        "enough_bytes": operation.conditions.at_least_bytes,
-        "already_bytes": len(list(operation.done_steps())) * snapshot.block_size_bytes,
-    }
+def wants_back(operation: Operation, snapshots: Snapshots) -> bool:
+    """A device goes whole or stays as it was; anything else where it was asked for."""
     match operation.request:
-        case Online() as request:
-            return plan_online(request, snapshot, **so_far)
-        case Evacuate() as request:
-            return plan_evacuate(request, snapshot, **so_far)
-        case Offline() as request:
-            return plan_offline(request, snapshot, **so_far)
-    raise AssertionError(operation.request)
-
-
-def _replace(request: Replace, operation: Operation, snapshot: Snapshot) -> Plan | None:
-    """Out, in, and every block back in the zone that it had."""
-    went_well = not operation.legs or _went_well(operation.legs[-1])
-    if not _has_done(operation, RemoveDevice):
-        return plan_remove(request, snapshot) if went_well else None
-    if not _has_done(operation, AddDevice):
-        if not went_well:
-            return None
-        device = next(
-            thing
-            for thing in operation.before()
-            if isinstance(thing, Device) and thing.name == request.device
-        )
-        return plan_of(request, snapshot, (put_in_step(snapshot, device),))
-    stuck = refused_in(operation.legs)
-    return plan_restore(request, operation.before(), snapshot, without=stuck)
-
-
-def _back(operation: Operation, snapshot: Snapshot) -> Plan:
-    """The next plan of the way back, without what refused to come back."""
-    stuck = refused_in(leg for leg in operation.legs if leg.back)
-    return plan_restore(operation.request, operation.before(), snapshot, without=stuck)
-
-
-def _wants_back(operation: Operation) -> bool:
-    """A device goes whole or stays as it was; blocks where it was asked for."""
-    if isinstance(operation.request, Remove | Replace):
-        return not _has_done(operation, RemoveDevice)
+        case Remove() | Replace():
+            return not operation.has_done(RemoveDevice)
+        case Move() as request:
+            return next_move.wants_back(operation, request, snapshots)
     return operation.conditions.all_or_nothing
 
 
-def _went_well(leg: Leg) -> bool:
-    return all(isinstance(outcome, Done) for outcome in leg.outcomes)
+def _forward(
+    operation: Operation, snapshots: Snapshots, *, late: bool, untouchable: frozenset[Key]
+) -> Ahead | None:
+    """The next plan towards what was asked for; ``None`` where there is none."""
+    match operation.request:
+        case Move() as request:
+            return next_move.go_on(operation, request, snapshots, late=late)
+        case Replace() as request:
+            return next_replace.go_on(operation, request, the_only(snapshots), late=late)
+        case Resize() as request:
+            return next_resize.go_on(operation, request, the_only(snapshots), late=late)
+        case Undo() as request if not late:
+            stuck = refused_in(operation.legs) | untouchable
+            return ahead(plan_restore(request, operation.goal, snapshots, without=stuck))
+    return None if late else _simply_forward(operation, snapshots)
 
 
-def _has_done(operation: Operation, action: type[AddDevice | RemoveDevice]) -> bool:
-    return any(isinstance(step.action, action) for step in operation.done_steps())
+def _simply_forward(operation: Operation, snapshots: Snapshots) -> Ahead | None:
+    """The same for what stops at the deadline as it stands."""
+    match operation.request:
+        case Online() | Offline() | Evacuate():
+            return next_blocks.go_on(operation, the_only(snapshots))
+        case Add() as request:
+            return next_add.go_on(operation, request, the_only(snapshots))
+        case Remove() as request if not operation.legs:
+            snapshot = the_only(snapshots)
+            return ahead(plan_remove(request, snapshot, device_meant(request.device, snapshot)))
+    return None
 
 
-def _refused_blocks(operation: Operation) -> Iterator[int]:
-    for step in operation.refused_steps():
-        number = block_of(step)
-        if number is not None:
-            yield number
+def _back(operation: Operation, snapshots: Snapshots, untouchable: frozenset[Key]) -> Plan:
+    """The next plan of the way back, without what refused to come back."""
+    stuck = refused_in(leg for leg in operation.legs if leg.back) | untouchable
+    return plan_restore(operation.request, operation.before(), snapshots, without=stuck)
 
 
-def _unanswered(operation: Operation) -> bool:
-    return any(isinstance(out, Unanswered) for leg in operation.legs for out in leg.outcomes)
+def _has_changed(operation: Operation, snapshots: Snapshots) -> bool:
+    """Whether anything is otherwise than before that was meant to be."""
+    match operation.request:
+        case Resize():
+            return next_resize.changed_bytes(operation, the_only(snapshots)) != 0
+        case Move() as request:
+            account = account_of(operation, request, snapshots)
+            return bool(account.taken_bytes or account.given_bytes)
+    partly = any(isinstance(out, Partly) for leg in operation.legs for out in leg.outcomes)
+    return partly or any(operation.done_steps())

@@ -1,42 +1,50 @@
 """An operation as far as it has come: the request, and every leg with its outcomes.
 
-Everything here is a value. What comes next follows from it and a fresh
-snapshot alone (``next_leg.py``), so going on after a kill is the same as going
-on.
+Everything here is a value. What comes next follows from it and fresh
+snapshots alone (``next_leg.py``), so going on after a kill is the same as going
+on. What is touched is kept by machine, for a request may be about several.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from memhp.core.outcome import Done, Outcome
+from memhp.core.outcome import Done, Outcome, Unanswered
 from memhp.core.plan import (
     AddDevice,
     OfflineBlock,
     OnlineBlock,
     Plan,
     RemoveDevice,
+    ResizeDevice,
     Step,
     touched_by,
 )
 from memhp.core.request import Conditions, Request
-from memhp.core.snapshot import Device, MemoryBlock, Snapshot
+from memhp.core.snapshot import Device, MemoryBlock, Snapshot, Snapshots
 from memhp.core.words import DeviceKind
 
 Thing = MemoryBlock | Device
 """What can be touched: a block or a device, as a snapshot has it."""
+Things = Mapping[str, tuple[Thing, ...]]
+"""Things of several machines, by the machines' names."""
+Key = tuple[str, str]
+"""What identifies a block or a device among several machines: the machine's name, and its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leg:
     """A plan within an operation, what it touches as that was before, and what came of it.
 
-    ``back`` tells that it puts back what earlier legs have done. ``outcomes``
-    are those of the first steps, in order; the others were not asked for.
+    ``back`` tells that it puts back what earlier legs have done; ``to_the_end``
+    that the deadline does not keep it from ending what is half done.
+    ``outcomes`` are those of the first steps, in order; the others were not
+    asked for.
     """
 
     plan: Plan
-    before: tuple[Thing, ...]
+    before: Things
     back: bool = False
+    to_the_end: bool = False
     outcomes: tuple[Outcome, ...] = ()
 
     @property
@@ -44,6 +52,11 @@ class Leg:
         """Whether nothing of it is left to ask for: all is done, or something was not."""
         stopped = any(not isinstance(outcome, Done) for outcome in self.outcomes)
         return stopped or len(self.outcomes) == len(self.plan.steps)
+
+    @property
+    def went_well(self) -> bool:
+        """Whether everything that was asked for was done."""
+        return all(isinstance(outcome, Done) for outcome in self.outcomes)
 
     def results(self) -> Iterator[tuple[Step, Outcome]]:
         """Each step that was asked for, with its outcome."""
@@ -53,10 +66,14 @@ class Leg:
         """The leg one step further."""
         return replace(self, outcomes=(*self.outcomes, outcome))
 
+    def with_answer(self, outcome: Outcome) -> "Leg":
+        """The leg with a late answer in place of its last outcome."""
+        return replace(self, outcomes=(*self.outcomes[:-1], outcome))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """A request on one machine, and its legs so far.
+    """A request on one machine or several, and its legs so far.
 
     ``goal`` is the state to put back where the request is an ``Undo``.
     """
@@ -64,7 +81,7 @@ class Operation:
     request: Request
     conditions: Conditions = field(default_factory=Conditions)
     legs: tuple[Leg, ...] = ()
-    goal: tuple[Thing, ...] = ()
+    goal: Things = field(default_factory=dict)
 
     def forward(self) -> Iterator[Leg]:
         """The legs towards what was asked for."""
@@ -80,13 +97,32 @@ class Operation:
         for leg in self.forward():
             yield from (step for step, out in leg.results() if not isinstance(out, Done))
 
-    def before(self) -> tuple[Thing, ...]:
-        """Everything touched, as it was before the first leg that touched it."""
-        found: dict[str, Thing] = {}
+    def has_done(self, action: type[AddDevice | RemoveDevice]) -> bool:
+        """Whether a forward leg has done such a step."""
+        return any(isinstance(step.action, action) for step in self.done_steps())
+
+    def unanswered(self) -> Step | None:
+        """The step that waits for its answer. Nothing was asked for after it."""
+        for step, outcome in self.legs[-1].results() if self.legs else ():
+            if isinstance(outcome, Unanswered):
+                return step
+        return None
+
+    def before(self) -> Things:
+        """Everything touched, as it was before the first leg that touched it.
+
+        Blocks that came with a device which an earlier leg had touched are no
+        part of it: they come and go with that.
+        """
+        found: dict[str, dict[str, Thing]] = {}
         for leg in self.legs:
-            for thing in leg.before:
-                found.setdefault(key_of(thing), thing)
-        return tuple(found.values())
+            for machine, things in leg.before.items():
+                mine = found.setdefault(machine, {})
+                known = frozenset(mine)
+                for thing in things:
+                    if not _came_along(thing, known):
+                        mine.setdefault(key_of(thing), thing)
+        return {machine: tuple(mine.values()) for machine, mine in found.items()}
 
     def with_leg(self, leg: Leg) -> "Operation":
         """The operation with one more leg."""
@@ -97,8 +133,20 @@ class Operation:
         return replace(self, legs=(*self.legs[:-1], leg))
 
 
-def before_of(plan: Plan, snapshot: Snapshot) -> tuple[Thing, ...]:
+def _came_along(thing: Thing, known: frozenset[str]) -> bool:
+    return isinstance(thing, MemoryBlock) and thing.device in known
+
+
+def before_of(plan: Plan, snapshots: Snapshots) -> Things:
     """What a plan touches, as it is before it; a device that is yet to be made is absent."""
+    return {
+        name: _before(tuple(s for s in plan.steps if s.machine == name), snapshot)
+        for name, snapshot in snapshots.items()
+        if any(step.machine == name for step in plan.steps)
+    }
+
+
+def _before(steps: tuple[Step, ...], snapshot: Snapshot) -> tuple[Thing, ...]:
     known = {device.name for device in snapshot.devices}
     new = (
         Device(
@@ -108,21 +156,21 @@ def before_of(plan: Plan, snapshot: Snapshot) -> tuple[Thing, ...]:
             node=step.action.node,
             present=False,
         )
-        for step in plan.steps
+        for step in steps
         if isinstance(step.action, AddDevice) and step.action.device not in known
     )
-    return (*touched_by(plan.steps, snapshot), *new)
+    return (*touched_by(steps, snapshot), *new)
 
 
 def key_of(thing: Thing) -> str:
-    """What identifies a block or a device."""
+    """What identifies a block or a device on its machine."""
     return f"memory{thing.block}" if isinstance(thing, MemoryBlock) else thing.name
 
 
-def refused_in(legs: Iterable[Leg]) -> frozenset[str]:
-    """What did not do as its step wanted, by the keys of ``key_of()``."""
+def refused_in(legs: Iterable[Leg]) -> frozenset[Key]:
+    """What did not do as its step wanted."""
     return frozenset(
-        key_of_step(step)
+        (step.machine, key_of_step(step))
         for leg in legs
         for step, outcome in leg.results()
         if not isinstance(outcome, Done)
@@ -134,7 +182,7 @@ def key_of_step(step: Step) -> str:
     match step.action:
         case OnlineBlock(block=number) | OfflineBlock(block=number):
             return f"memory{number}"
-        case AddDevice(device=name) | RemoveDevice(device=name):
+        case AddDevice(device=name) | RemoveDevice(device=name) | ResizeDevice(device=name):
             return name
 
 
@@ -150,3 +198,9 @@ def block_of(step: Step) -> int | None:
         case OnlineBlock(block=number) | OfflineBlock(block=number):
             return number
     return None
+
+
+def the_only(snapshots: Snapshots) -> Snapshot:
+    """The snapshot of the one machine that a request is about."""
+    [snapshot] = snapshots.values()
+    return snapshot

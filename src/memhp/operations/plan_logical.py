@@ -13,7 +13,7 @@ from memhp.core.request import Evacuate, Offline, Online
 from memhp.core.snapshot import MemoryBlock, Snapshot, Want
 from memhp.core.targets import Amount, format_size
 from memhp.core.words import BlockState, OnlineType, ZoneType
-from memhp.operations.plan_restore import offline_step, online_step
+from memhp.operations.make_steps import offline_step, online_step
 from memhp.operations.resolve import blocks_meant
 
 WANT = Want.BLOCKS | Want.DEVICES

@@ -18,12 +18,12 @@ class Told:
 
 def test_memory_and_nodes_are_kept_in_their_order() -> None:
     shell = Told(
-        "add /devices/system/memory/memory48 memory\n"
-        "add /devices/system/node/node1 node\n"
-        "online /devices/system/container/PNP0A06:04 container\n"
+        "733 add /devices/system/memory/memory48 memory\n"
+        "734 add /devices/system/node/node1 node\n"
+        "735 online /devices/system/container/PNP0A06:04 container\n"
         "garbled\n"
-        "online /devices/system/memory/memory48 memory\n"
-        "change /devices/virtual/mem/null mem\n"
+        "736 online /devices/system/memory/memory48 memory\n"
+        "737 change /devices/virtual/mem/null mem\n"
     )
     assert heard_uevents(cast("SerialShell", shell)) == [
         ["add", "/devices/system/memory/memory48"],

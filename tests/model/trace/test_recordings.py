@@ -81,6 +81,15 @@ def test_a_difference_is_seen(change: Any, told: str) -> None:
     assert [str(difference).partition(": ")[0] for difference in differences] == [told]
 
 
+def test_uevents_in_another_order_are_a_difference() -> None:
+    [path] = (FOLDER / "6.12").glob("chance-dimms-[0-9]*.json")
+    document = read_recording(path)
+    index = next(i for i, step in enumerate(document["steps"]) if len(step["uevents"]) > 1)
+    document["steps"][index]["uevents"].reverse()
+    [difference] = compare(document, predict(parse_recording(document, path.name)))
+    assert str(difference).startswith(f"step {index}, uevents: ")
+
+
 def test_managed_pages_of_hot_added_memory_are_compared() -> None:
     document = read_recording(FOLDER / "6.12" / "memmap-on-memory.json")
     wrong = copy.deepcopy(document)

@@ -10,29 +10,39 @@ from memhp.core.errors import ArgumentError, JournalError
 from memhp.core.events import Event
 from memhp.core.geometry import BlockId
 from memhp.core.machine import Machine
+from memhp.core.plan import OfflineBlock, Step
 from memhp.core.ranges import format_blocks
 from memhp.core.report import report_of
-from memhp.core.request import Conditions, Evacuate, Offline, Request
+from memhp.core.request import Conditions, Request
 from memhp.core.targets import parse_size
 from memhp.core.words import Ability, Ending, ExitCode
 from memhp.interfaces.cli.live_guard import confirm_live
 from memhp.interfaces.cli.options import add_json_option, add_machine_option, machine_of
 from memhp.interfaces.cli.output import forget_output
 from memhp.interfaces.cli.progress import Progress, print_report
-from memhp.interfaces.cli.show import print_event_line, print_json
+from memhp.interfaces.cli.show import print_event_line, print_json, step_words
 from memhp.interfaces.cli.state_folder import state_folder
+from memhp.operations.able import check_able
 from memhp.operations.conduct import Conductor
-from memhp.operations.next_leg import WANT, next_leg
-from memhp.operations.operation import Operation, block_of
+from memhp.operations.converge import Machines, look_at
+from memhp.operations.next_leg import next_leg
+from memhp.operations.operation import Operation
+from memhp.operations.outlook import outlook
 
 _MOST_COUNTED = 4096
 """Blocks that are looked into beforehand; counting more would take longer than it is worth."""
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
-def add_change_options(parser: ArgumentParser, *, blocks: bool = False) -> None:
-    """Add what every command that changes a machine takes; ``blocks`` for those about blocks."""
-    add_machine_option(parser)
+def add_change_options(
+    parser: ArgumentParser, *, blocks: bool = False, machine: bool = True
+) -> None:
+    """Add what every command that changes a machine takes.
+
+    ``blocks`` for those of which a part may do; ``machine`` for those about one machine.
+    """
+    if machine:
+        add_machine_option(parser)
     add_json_option(parser)
     parser.add_argument("--dry-run", action="store_true", help="print the plan and do nothing")
     add_deadline_option(parser)
@@ -56,29 +66,42 @@ def add_deadline_option(parser: ArgumentParser) -> None:
 
 def carry_out(request: Request, args: Namespace) -> ExitCode:
     """Carry a request out on the machine that was named, or print its plan."""
-    operation = Operation(request=request, conditions=_conditions(args))
     machine = machine_of(args)
+    return carry_out_on({machine.name: machine}, request, args)
+
+
+def carry_out_on(machines: Machines, request: Request, args: Namespace) -> ExitCode:
+    """Carry a request out on machines by their names, or print its plan."""
+    operation = Operation(request=request, conditions=_conditions(args))
     if args.dry_run:
-        return _print_plan(operation, machine, args)
-    confirm_live(machine, operation, args)
-    if machine.can and not machine.lasts and not args.json:
-        print(
-            f"note: {machine.name} is booted for this command alone; 'memhp model new' makes "
-            "machines that last",
-            file=sys.stderr,
-        )
-    _warn_of_poison(operation, machine)
-    conductor = conductor_of(machine, args)
+        return _print_plan(operation, machines, args)
+    for machine in machines.values():
+        confirm_live(machine, operation, args)
+        if machine.can and not machine.lasts and not args.json:
+            print(
+                f"note: {machine.name} is booted for this command alone; 'memhp model new' makes "
+                "machines that last",
+                file=sys.stderr,
+            )
+    _warn_of_poison(operation, machines)
+    conductor = conductor_of(machines, args)
     return conduct(lambda: conductor.begin(operation), conductor)
 
 
-def _warn_of_poison(operation: Operation, machine: Machine) -> None:
+def _warn_of_poison(operation: Operation, machines: Machines) -> None:
     """Name the blocks that may never come back: with a poisoned page in them."""
-    if not isinstance(operation.request, Offline | Evacuate) or Ability.CENSUS not in machine.can:
+    if not any(Ability.CENSUS in machine.can for machine in machines.values()):
         return
-    leg = next_leg(operation, machine.snapshot(WANT))
-    steps = () if leg is None else leg.plan.steps
-    numbers = [BlockId(n) for step in steps if (n := block_of(step)) is not None]
+    leg = next_leg(operation, look_at(machines, operation.request))
+    for name, machine in machines.items():
+        if leg is not None and Ability.CENSUS in machine.can:
+            _warn_of_poison_in(machine, [step for step in leg.plan.steps if step.machine == name])
+
+
+def _warn_of_poison_in(machine: Machine, steps: list[Step]) -> None:
+    numbers = [
+        BlockId(step.action.block) for step in steps if isinstance(step.action, OfflineBlock)
+    ]
     found = machine.census(numbers[:_MOST_COUNTED])
     poisoned = sorted(n for n, census in found.items() if census.pages.get(PageKind.POISONED))
     if poisoned:
@@ -110,9 +133,9 @@ def conduct(work: Callable[[], Ending], conductor: Conductor) -> ExitCode:
 class Teller:
     """Listens, tells as it was asked to, and sums up."""
 
-    def __init__(self, args: Namespace) -> None:
+    def __init__(self, args: Namespace, *, several: bool) -> None:
         self._json = bool(args.json)
-        self._progress = Progress()
+        self._progress = Progress(several=several)
         self._events: list[Event] = []
 
     def __call__(self, event: Event) -> None:
@@ -130,19 +153,23 @@ class Teller:
             print_report(report_of(self._events))
 
 
-def conductor_of(machine: Machine, args: Namespace) -> Conductor:
-    """Make what carries operations out on a machine."""
+def conductor_of(machines: Machines, args: Namespace) -> Conductor:
+    """Make what carries operations out on machines, which are given by their names."""
     deadline = _deadline(args.deadline)
     return Conductor(
-        machine=machine,
-        folder=state_folder() if machine.lasts else None,
-        listener=Teller(args),
+        machines=machines,
+        folder=state_folder() if all(m.lasts for m in machines.values()) else None,
+        listener=Teller(args, several=len(machines) > 1),
         until=None if deadline is None else time.monotonic() + deadline,
     )
 
 
-def _print_plan(operation: Operation, machine: Machine, args: Namespace) -> ExitCode:
-    leg = next_leg(operation, machine.snapshot(WANT))
+def _print_plan(operation: Operation, machines: Machines, args: Namespace) -> ExitCode:
+    """Print what is done first, step by step, and in words what follows from how that goes."""
+    snapshots = look_at(machines, operation.request)
+    leg = next_leg(operation, snapshots)
+    if leg is not None:
+        check_able(leg.plan, machines)
     if args.json:
         print_json(None if leg is None else leg.plan)
     elif leg is None:
@@ -150,7 +177,9 @@ def _print_plan(operation: Operation, machine: Machine, args: Namespace) -> Exit
     else:
         for step in leg.plan.steps:
             expected = f"   (now {step.expect})" if step.expect is not None else ""
-            print(f"{step}{expected}")
+            print(f"{step_words(step, several=len(machines) > 1)}{expected}")
+        for line in outlook(operation.request, snapshots):
+            print(f"then {line}")
     return ExitCode.DONE
 
 

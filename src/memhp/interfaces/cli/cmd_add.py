@@ -1,10 +1,10 @@
 """Hot-add memory: a device that waits in its slot, or a new one of some size.
 
 Whether the new blocks come online by themselves, and in which zone, is the
-machine's policy (auto_online_blocks).
+machine's policy (auto_online_blocks), unless a zone is asked for.
 
   memhp add dimm2 -M model:server
-  memhp add 4G --node 1 -M model:server
+  memhp add 4G --node 1 --zone movable -M model:server
 """
 
 from argparse import ArgumentParser, Namespace
@@ -15,6 +15,7 @@ from memhp.core.request import Add
 from memhp.core.targets import Amount, DeviceTarget, NodeTarget, parse_target
 from memhp.core.words import ExitCode
 from memhp.interfaces.cli.carry_out import add_change_options, carry_out
+from memhp.interfaces.cli.zone_option import add_zone_option, zone_of
 
 SUMMARY = "hot-add a memory device"
 
@@ -23,6 +24,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Describe the command's arguments and options."""
     parser.add_argument("what", metavar="DEVICE|SIZE", help="a waiting device, or a size as 4G")
     parser.add_argument("--node", metavar="N", help="the node of a new device (0)")
+    add_zone_option(parser, "bring its blocks online in this zone (the machine's policy)")
     add_change_options(parser)
 
 
@@ -32,12 +34,12 @@ def run(args: Namespace) -> ExitCode:
 
 
 def _request(args: Namespace) -> Add:
-    node = None if args.node is None else _node(args.node)
+    node, zone = None if args.node is None else _node(args.node), zone_of(args)
     match parse_target(args.what):
         case Amount(size_bytes=size_bytes):
-            return Add(size_bytes=size_bytes, node=node)
+            return Add(size_bytes=size_bytes, node=node, zone=zone)
         case DeviceTarget(name=name) if node is None:
-            return Add(device=name)
+            return Add(device=name, zone=zone)
         case DeviceTarget():
             raise ArgumentError(
                 text="--node", problem="is for a new device", advice="leave it out here"

@@ -41,27 +41,28 @@ def run(args: Namespace) -> ExitCode:
         print("nothing to do: everything was so already", file=sys.stderr)
         return ExitCode.DONE
     plan: Plan = from_json(Plan, document)
-    machine = open_machine(_machine_of(plan, args))
-    refuse_unnamed_live(machine, args)
+    machines = {name: open_machine(name) for name in _machines_of(plan, args)}
+    for machine in machines.values():
+        refuse_unnamed_live(machine, args)
     conditions = Conditions(all_or_nothing=args.all_or_nothing)
-    conductor = conductor_of(machine, args)
+    conductor = conductor_of(machines, args)
     return conduct(lambda: conductor.apply(plan, conditions), conductor)
 
 
-def _machine_of(plan: Plan, args: Namespace) -> str:
-    """The plan's only machine; raises ``ArgumentError`` where another one was named."""
-    if len(plan.marks) != 1 or {step.machine for step in plan.steps} - plan.marks.keys():
+def _machines_of(plan: Plan, args: Namespace) -> tuple[str, ...]:
+    """The plan's machines; raises ``ArgumentError`` where another one was named."""
+    if not plan.marks or {step.machine for step in plan.steps} - plan.marks.keys():
         raise ArgumentError(
             text=args.plan,
-            problem="is not a plan for one machine",
+            problem="is not a plan that names its machines",
             advice="make it with --dry-run --json",
         )
-    [name] = plan.marks
-    if args.machine is not None and args.machine != name:
+    if args.machine is not None and args.machine not in plan.marks:
+        known = "' and '".join(plan.marks)
         raise ArgumentError(
-            text=args.machine, problem="is not the plan's machine", advice=f"that is '{name}'"
+            text=args.machine, problem="is not the plan's machine", advice=f"that is '{known}'"
         )
-    return name
+    return tuple(plan.marks)
 
 
 def _read(path: str) -> object:

@@ -54,7 +54,7 @@ def _row(journals: Journals, name: str) -> dict[str, str]:
     return {
         "operation": name,
         "time": story.begun.time.replace("+00:00", "Z").replace("T", " "),
-        "machine": story.begun.address,
+        "machine": story.begun.addresses,
         "asked": str(story.begun.request),
         "standing": _standing(journals, name, story),
     }
@@ -64,13 +64,16 @@ def _standing(journals: Journals, name: str, story: Story) -> str:
     undone = undone_by(journals, name)
     if undone is not None:
         return f"undone by {undone}"
+    asked = story.operation.unanswered()
+    if asked is not None:
+        return f"waits for the answer to '{asked}', which 'memhp resume {name}' takes"
     if story.finished is None:
         return "not ended; 'memhp resume' goes on, 'memhp undo' goes back"
     return str(story.finished.ending)
 
 
 def _steps(story: Story, standing: str) -> Iterator[str]:
-    yield f"{story.begun.request} on {story.begun.address}, {story.begun.time}: {standing}"
+    yield f"{story.begun.request} on {story.begun.addresses}, {story.begun.time}: {standing}"
     for leg in story.operation.legs:
         if leg.back:
             yield "  putting back:"

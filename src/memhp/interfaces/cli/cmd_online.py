@@ -12,27 +12,23 @@ from argparse import ArgumentParser, Namespace
 
 from memhp.core.request import Online
 from memhp.core.targets import parse_target
-from memhp.core.words import ExitCode, OnlineType
+from memhp.core.words import ExitCode
 from memhp.interfaces.cli.carry_out import add_change_options, carry_out
+from memhp.interfaces.cli.zone_option import ZONES, add_zone_option
 
 SUMMARY = "bring memory blocks online"
-_TYPES = {
-    "default": OnlineType.ONLINE,
-    "kernel": OnlineType.ONLINE_KERNEL,
-    "movable": OnlineType.ONLINE_MOVABLE,
-}
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Describe the command's arguments and options."""
     parser.add_argument("targets", nargs="+", metavar="TARGET", help="blocks, node, device, size")
-    parser.add_argument("--zone", choices=_TYPES, default="default", help="the zone to online into")
+    add_zone_option(parser, "the zone to online into", "default")
     add_change_options(parser, blocks=True)
 
 
 def run(args: Namespace) -> ExitCode:
     """Carry it out."""
     request = Online(
-        targets=tuple(parse_target(word) for word in args.targets), online_type=_TYPES[args.zone]
+        targets=tuple(parse_target(word) for word in args.targets), online_type=ZONES[args.zone]
     )
     return carry_out(request, args)

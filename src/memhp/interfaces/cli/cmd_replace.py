@@ -2,45 +2,91 @@
 
 Its blocks go offline, it is ejected, the new one is added, and every block
 comes online again in the zone that it had. Where a block refuses to go,
-everything is put back.
+everything is put back. The device is named, or found by a block of it or by an
+address in it. Where a slot is free, the new one can come first (--add-first),
+so that what lies in the old one has a place to go.
 
   memhp replace dimm1 -M model:server
+  memhp replace memory48 -M model:server
+  memhp replace --address 0x1480000000 -M model:server
 """
 
+import re
 import sys
 from argparse import ArgumentParser, Namespace
 
+from memhp.core.errors import ArgumentError
 from memhp.core.request import Replace
 from memhp.core.snapshot import Snapshot, Want
+from memhp.core.targets import Blocks, DeviceTarget, parse_target
 from memhp.core.words import ExitCode
 from memhp.interfaces.cli.carry_out import add_change_options, carry_out
-from memhp.interfaces.cli.device_word import device_named
 from memhp.interfaces.cli.options import machine_of
 from memhp.interfaces.cli.output import forget_output
 from memhp.interfaces.cli.show_map import show_map
-from memhp.operations.resolve import device_meant
+from memhp.operations.plan_physical import device_to_replace, take_out_steps
 
 SUMMARY = "replace a failing memory device"
+_ADDRESS = re.compile(r"0x[0-9a-f]{1,16}", re.IGNORECASE | re.ASCII)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Describe the command's arguments and options."""
-    parser.add_argument("device", metavar="DEVICE", help="the device, by name")
+    parser.add_argument(
+        "what", nargs="?", metavar="DEVICE|BLOCK", help="the device, by name or by a block of it"
+    )
+    parser.add_argument(
+        "--address", metavar="0x...", help="the device that has this physical address"
+    )
+    parser.add_argument(
+        "--add-first", action="store_true", help="add the new device before the old one goes"
+    )
     add_change_options(parser)
 
 
 def run(args: Namespace) -> ExitCode:
     """Carry it out, with the memory map before and after for a person."""
-    device = device_named(args.device)
+    request = _request(args)
     with_map = not args.json and not args.dry_run
     if with_map:
         snapshot = machine_of(args).snapshot(Want.BLOCKS | Want.DEVICES)
-        device_meant(device, snapshot)
+        take_out_steps(request, snapshot, device_to_replace(request, snapshot))
         _map(snapshot, "before")
-    code = carry_out(Replace(device=device), args)
+    code = carry_out(request, args)
     if with_map and machine_of(args).lasts:
         _map(machine_of(args).snapshot(Want.BLOCKS | Want.DEVICES), "after")
     return code
+
+
+def _request(args: Namespace) -> Replace:
+    """What is to be replaced; raises ``ArgumentError`` unless it is named in one way."""
+    if (args.what is None) is (args.address is None):
+        raise ArgumentError(
+            text=args.what or "replace",
+            problem="is named twice" if args.what else "needs to know what",
+            advice="give a device, a block of it, or --address",
+        )
+    if args.address is not None:
+        return Replace(address=_address(args.address), add_first=args.add_first)
+    target = parse_target(args.what)
+    match target:
+        case DeviceTarget(name=name):
+            return Replace(device=name, add_first=args.add_first)
+        case Blocks(blocks=(block,)):
+            return Replace(block=block, add_first=args.add_first)
+    raise ArgumentError(
+        text=args.what,
+        problem="is no device",
+        advice="give its name, as dimm0, or one of its blocks",
+    )
+
+
+def _address(text: str) -> int:
+    if not _ADDRESS.fullmatch(text):
+        raise ArgumentError(
+            text=text, problem="is no address", advice="give one as the kernel does, as 0x140000000"
+        )
+    return int(text, 16)
 
 
 def _map(snapshot: Snapshot, when: str) -> None:

@@ -7,11 +7,13 @@ from argparse import Namespace
 
 from memhp.core.errors import NotSupported
 from memhp.core.machine import Machine
+from memhp.core.request import Move
 from memhp.interfaces.cli.amounts import amount
 from memhp.interfaces.cli.options import LIVE, named_by_hand
 from memhp.machines.linux.lister import open_root
 from memhp.machines.linux.live_write import NO_LIVE_WRITES
-from memhp.operations.next_leg import WANT, next_leg
+from memhp.operations.converge import look_at
+from memhp.operations.next_leg import next_leg
 from memhp.operations.operation import Operation, block_of
 
 
@@ -21,7 +23,7 @@ def confirm_live(machine: Machine, operation: Operation, args: Namespace) -> Non
         return
     if os.environ.get(NO_LIVE_WRITES):
         raise _refused(machine, f"{NO_LIVE_WRITES} is set")
-    if named_by_hand(args):
+    if named_by_hand(args) or isinstance(operation.request, Move):  # that names its machines
         return
     question = _question(machine, operation)
     if not sys.stdin.isatty():
@@ -48,8 +50,9 @@ def _is_this_host(machine: Machine) -> bool:
 
 def _question(machine: Machine, operation: Operation) -> str:
     """Host, blocks and bytes, and what to answer."""
-    snapshot = machine.snapshot(WANT)
-    leg = next_leg(operation, snapshot)
+    snapshots = look_at({machine.name: machine}, operation.request)
+    snapshot = snapshots[machine.name]
+    leg = next_leg(operation, snapshots)
     steps = () if leg is None else leg.plan.steps
     numbers = [number for step in steps if (number := block_of(step)) is not None]
     size = amount(len(numbers) * snapshot.block_size_bytes)

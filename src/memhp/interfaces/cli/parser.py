@@ -2,8 +2,9 @@
 
 import argparse
 import os
+import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
 from memhp import __version__
@@ -13,6 +14,7 @@ from memhp.interfaces.cli.options import add_machine_option
 DESCRIPTION = """\
 Memory hotplug for Linux: look at a machine's memory, take it out, put it in.
 Without a command: the machine on one screen."""
+_LESS = re.compile(r"-[0-9]+[KMGTPE](?:iB)?", re.IGNORECASE | re.ASCII)
 EPILOG = """\
 targets:
   memory32  32-39  32,35        memory blocks (a bare number is always a block)
@@ -40,6 +42,17 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 
 class Parser(argparse.ArgumentParser):
     """An argument parser whose complaints are one sentence and exit code 2."""
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Take a size with a minus for a word: argparse takes it for an option.
+
+        One with a blank in front is none to it, and that means nothing to us.
+        """
+        words = sys.argv[1:] if args is None else args
+        shielded = [f" {word}" if _LESS.fullmatch(word) else word for word in words]
+        return super().parse_known_args(shielded, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the words, and where to read on."""

@@ -26,32 +26,58 @@ def with_operation(
     args: Namespace,
     wanted: Callable[[Journals, str], bool],
     do: Callable[[Conductor, str], Ending],
+    *,
+    only: str | None = None,
 ) -> ExitCode:
-    """Open the machine of an operation and do it there.
+    """Open the machines of an operation and do it there.
 
     Without a number it is the last one that is ``wanted``; where a machine is
-    named, the last on that machine.
+    named, the last on that machine. ``only`` is the one machine to do it on,
+    where the operation was about several.
     """
     journals = Journals(state_folder())
-    address = None if args.machine is None else open_machine(args.machine).address
+    named = only or args.machine
+    address = None if named is None else open_machine(named).address
     name = args.operation or _last(journals, address, wanted)
-    begun = journals.read(name).begun
-    if address not in {None, begun.address}:
+    bounds = journals.read(name).begun.machines
+    if address is not None and address not in {bound.address for bound in bounds}:
+        known = "' and '".join(bound.address for bound in bounds)
         raise ArgumentError(
-            text=args.machine,
+            text=named or "",
             problem=f"is not the machine of operation {name}",
-            advice=f"that is '{begun.address}'",
+            advice=f"that is '{known}'",
         )
-    machine = open_machine(begun.address)
-    refuse_unnamed_live(machine, args)
-    conductor = conductor_of(machine, args)
+    machines = {
+        bound.name: open_machine(bound.address)
+        for bound in bounds
+        if only is None or bound.address == address
+    }
+    for machine in machines.values():
+        refuse_unnamed_live(machine, args)
+    conductor = conductor_of(machines, args)
     return conduct(lambda: do(conductor, name), conductor)
+
+
+def _can_be_read(journals: Journals, name: str) -> bool:
+    """Whether a journal is one of ours; one that is not keeps nobody from the others."""
+    try:
+        journals.read(name)
+    except JournalError:
+        return False
+    return True
+
+
+def _is_about(journals: Journals, name: str, address: str | None) -> bool:
+    if address is None:
+        return True
+    return any(bound.address == address for bound in journals.read(name).begun.machines)
 
 
 def _last(journals: Journals, address: str | None, wanted: Callable[[Journals, str], bool]) -> str:
     for name in reversed(journals.names()):
-        there = address is None or journals.read(name).begun.address == address
-        if there and wanted(journals, name):
+        if not _can_be_read(journals, name):
+            continue
+        if _is_about(journals, name, address) and wanted(journals, name):
             return name
     raise JournalError(
         operation="no operation",

@@ -14,7 +14,7 @@ from memhp.core.events import (
 )
 from memhp.core.report import Report
 from memhp.core.words import Ending
-from memhp.interfaces.cli.show import outcome_words
+from memhp.interfaces.cli.show import outcome_words, step_words
 
 _BAR_WIDTH = 24
 _CLEAR = "\r\x1b[K"
@@ -23,7 +23,10 @@ _CLEAR = "\r\x1b[K"
 class Progress:
     """A listener that prints a line a step to stdout, and a live line to a terminal's stderr."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, *, several: bool = False
+    ) -> None:
+        self._several = several
         self._live = sys.stderr.isatty()
         self._clock = clock
         self._total = 0
@@ -39,13 +42,14 @@ class Progress:
                     self._clear()
                     print("putting back what was done", flush=True)
             case StepStarted(index=index, step=step):
-                self._draw(index, str(step))
+                self._draw(index, step_words(step, several=self._several))
             case StepProgress(step=step, unit=unit):
                 self._draw(self._done, f"{step}: {unit}")
             case StepEnded(index=index, step=step, outcome=outcome):
                 self._done = index + 1
                 self._clear()
-                print(f"{step}: {outcome_words(outcome)}", flush=True)
+                words = step_words(step, several=self._several)
+                print(f"{words}: {outcome_words(outcome)}", flush=True)
             case OperationEnded():
                 self._clear()
             case _:
@@ -82,8 +86,14 @@ def print_report(report: Report) -> None:
         print("nothing to do: everything is so already", file=sys.stderr)
         return
     late = "the deadline has passed; " if report.late else ""
-    if report.ending in {Ending.PUT_BACK, Ending.UNKNOWN}:
+    if report.account:
+        print(f"{late}{_unless_done(report)}{report.account}", file=sys.stderr)
+    elif report.ending in {Ending.PUT_BACK, Ending.UNKNOWN}:
         print(f"{late}{report.ending}", file=sys.stderr)
     elif report.planned > 1 or late:
         planned = max(report.planned, report.done)
         print(f"{late}{report.done} of {planned} steps done", file=sys.stderr)
+
+
+def _unless_done(report: Report) -> str:
+    return "" if report.ending is Ending.DONE else f"{report.ending}: "

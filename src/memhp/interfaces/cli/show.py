@@ -5,6 +5,7 @@ from typing import Any
 
 from memhp.core.events import Event
 from memhp.core.outcome import Done, Outcome, Partly, Refused, Unanswered
+from memhp.core.plan import Step
 from memhp.core.targets import format_size
 from memhp.core.values_json import to_json
 
@@ -22,6 +23,11 @@ def print_json(value: Any) -> None:
 def print_event_line(event: Event) -> None:
     """Print an event as one line of JSON, as it happens."""
     print(json.dumps(to_json(event)), flush=True)
+
+
+def step_words(step: Step, *, several: bool) -> str:
+    """A step as a person reads it, with its machine where there are several."""
+    return f"{step.machine}: {step}" if several else str(step)
 
 
 def outcome_words(outcome: Outcome) -> str:

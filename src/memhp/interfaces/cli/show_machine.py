@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from memhp.core.geometry import bytes_of
 from memhp.core.ranges import format_blocks
-from memhp.core.snapshot import Device, NodeInfo, Snapshot, ZoneInfo
+from memhp.core.snapshot import Device, HostBudget, NodeInfo, Snapshot, ZoneInfo
 from memhp.core.targets import format_size
 from memhp.core.words import BlockState, OnlineType, ZoneType
 from memhp.interfaces.cli.amounts import amount
@@ -41,6 +41,9 @@ def _lines(snapshot: Snapshot, paint: Paint) -> Iterator[str]:
     if snapshot.devices:
         yield ""
         yield from _devices(snapshot, paint)
+    if snapshot.host is not None:
+        yield ""
+        yield _host(snapshot.host)
 
 
 def _short(text: str) -> str:
@@ -107,4 +110,22 @@ def _device(snapshot: Snapshot, device: Device, paint: Paint) -> str:
     online = sum(b.state is not BlockState.OFFLINE for b in mine)
     blocks = f"  {online} of {len(mine)} blocks online" if mine else ""
     name = paint(f"{device.name:<12}", "cyan")
-    return f"{name}{node} {amount(device.size_bytes):>9}  {state}{blocks}"
+    return f"{name}{node} {amount(device.size_bytes):>9}  {state}{blocks}{_asked(device)}"
+
+
+def _asked(device: Device) -> str:
+    """What a virtio-mem device has of what is asked of it, and what still waits for an answer."""
+    if device.pending:
+        return ", and an eject waits for its answer"
+    if device.requested_bytes is None or device.plugged_bytes is None:
+        return ""
+    if device.plugged_bytes == device.requested_bytes:
+        return f", {amount(device.plugged_bytes)} plugged"
+    return f", {amount(device.plugged_bytes)} of {amount(device.requested_bytes)} plugged"
+
+
+def _host(host: HostBudget) -> str:
+    total = amount(host.total_bytes)
+    if host.free_bytes < 0:
+        return f"host         has {total}, and has promised {amount(-host.free_bytes)} too much"
+    return f"host         has {total}, {amount(host.free_bytes)} of it left to give"

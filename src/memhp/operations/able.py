@@ -1,0 +1,47 @@
+"""Whether machines can do what a plan asks of them, before anything of it is done."""
+
+from collections.abc import Mapping
+
+from memhp.core.errors import NotSupported
+from memhp.core.machine import Machine
+from memhp.core.plan import (
+    Action,
+    AddDevice,
+    OfflineBlock,
+    OnlineBlock,
+    Plan,
+    RemoveDevice,
+    ResizeDevice,
+)
+from memhp.core.words import Ability
+
+_NEEDED: Mapping[type, Ability] = {
+    OnlineBlock: Ability.ONLINE,
+    OfflineBlock: Ability.OFFLINE,
+    AddDevice: Ability.ADD_DEVICE,
+    RemoveDevice: Ability.REMOVE_DEVICE,
+    ResizeDevice: Ability.RESIZE_DEVICE,
+}
+
+
+def ability_for(action: Action) -> Ability:
+    """What a machine must be able to do for this."""
+    return _NEEDED[type(action)]
+
+
+def check_able(plan: Plan, machines: Mapping[str, Machine]) -> None:
+    """Raise ``NotSupported`` for the first step that its machine cannot do.
+
+    A machine that can do nothing at all says so itself.
+    """
+    for step in plan.steps:
+        can = machines[step.machine].can
+        if can and ability_for(step.action) not in can:
+            physical = not isinstance(step.action, OnlineBlock | OfflineBlock)
+            raise NotSupported(
+                machine=step.machine,
+                operation=str(step),
+                advice="the physical phase is done from outside, by the host or by hand"
+                if physical
+                else "it can only be looked at",
+            )

@@ -1,0 +1,126 @@
+"""What comes next where a device is to be replaced: out, in, and every block as it was.
+
+Or in and then out, where the new one is to come first: what lies in the old one
+can then move to the new one.
+"""
+
+from memhp.core.errors import CannotPlan
+from memhp.core.plan import RemoveDevice, Step, plan_of
+from memhp.core.request import Replace
+from memhp.core.snapshot import Device, MemoryBlock, Snapshot
+from memhp.core.targets import format_size
+from memhp.core.words import BlockState
+from memhp.operations.ahead import Ahead, ahead
+from memhp.operations.make_steps import put_in_step
+from memhp.operations.next_add import added_device
+from memhp.operations.operation import Key, Operation, refused_in
+from memhp.operations.plan_physical import (
+    check_slot,
+    device_to_replace,
+    new_dimm_step,
+    plan_remove,
+    take_out_steps,
+)
+from memhp.operations.plan_zones import blocks_of_device, like_steps
+
+
+def go_on(
+    operation: Operation, request: Replace, snapshot: Snapshot, *, late: bool
+) -> Ahead | None:
+    """The next step of the exchange; once the old one is out, the deadline counts no more.
+
+    Raises what planners raise, on the first leg alone.
+    """
+    went_well = not operation.legs or operation.legs[-1].went_well
+    old, new = removed_device(operation), added_device(operation)
+    if old is None:
+        return None if late or not went_well else _out(operation, request, snapshot)
+    if new is None:
+        if not went_well:
+            return None
+        was = _was(operation, snapshot, old)
+        steps = tuple(put_in_step(snapshot, device) for device in (was,) if device is not None)
+        return ahead(plan_of(request, snapshot, steps), to_the_end=True)
+    steps = _unlike(operation, snapshot, refused_in(operation.legs), old)
+    return ahead(plan_of(request, snapshot, steps), to_the_end=True)
+
+
+def is_complete(operation: Operation, snapshot: Snapshot) -> bool:
+    """Whether the new one is in, the old one out, and every block as it was."""
+    old = removed_device(operation)
+    if old is None or added_device(operation) is None:
+        return False
+    return not _unlike(operation, snapshot, frozenset(), old)
+
+
+def removed_device(operation: Operation) -> str | None:
+    """The name of the device that was taken out."""
+    for step in operation.done_steps():
+        if isinstance(step.action, RemoveDevice):
+            return step.action.device
+    return None
+
+
+def _out(operation: Operation, request: Replace, snapshot: Snapshot) -> Ahead | None:
+    """The old one goes, after the new one has come and is online, where that was asked for."""
+    old = device_to_replace(request, snapshot)
+    if not request.add_first:
+        _check_rest(request, snapshot, old)
+    elif added_device(operation) is None:
+        take_out_steps(request, snapshot, old)
+        check_slot(request, snapshot, old.size_bytes)
+        _check_host(request, snapshot, old)
+        step = new_dimm_step(snapshot, old.size_bytes, old.node)
+        return ahead(plan_of(request, snapshot, (step,)))
+    elif steps := _unlike(operation, snapshot, refused_in(operation.legs), old.name):
+        return ahead(plan_of(request, snapshot, steps))
+    return ahead(plan_remove(request, snapshot, old))
+
+
+def _unlike(
+    operation: Operation, snapshot: Snapshot, stuck: frozenset[Key], old: str
+) -> tuple[Step, ...]:
+    """What brings the new one's blocks to the states and zones that the old one's had."""
+    new = added_device(operation)
+    if new is None:
+        return ()
+    before = operation.before().get(snapshot.machine, ())
+    was = [b for b in before if isinstance(b, MemoryBlock) and b.device == old]
+    mine = blocks_of_device(snapshot, new)
+    return tuple(like_steps(snapshot, was or blocks_of_device(snapshot, old), mine, stuck))
+
+
+def _was(operation: Operation, snapshot: Snapshot, name: str) -> Device | None:
+    for thing in operation.before().get(snapshot.machine, ()):
+        if isinstance(thing, Device) and thing.name == name:
+            return thing
+    return None
+
+
+def _check_rest(request: Replace, snapshot: Snapshot, old: Device) -> None:
+    """Raise ``CannotPlan`` where what lies in the device certainly has no other place."""
+    online = [
+        block
+        for block in blocks_of_device(snapshot, old.name)
+        if block.state is not BlockState.OFFLINE
+    ]
+    size_bytes = len(online) * snapshot.block_size_bytes
+    available = snapshot.room.available_bytes
+    if available is not None and available < size_bytes:
+        raise CannotPlan(
+            request=str(request),
+            problem=f"{format_size(size_bytes)} would go, and what is in use needs "
+            f"{format_size(size_bytes - available)} of that",
+            advice="add the new device first, with --add-first, or stop something",
+        )
+
+
+def _check_host(request: Replace, snapshot: Snapshot, old: Device) -> None:
+    host = snapshot.host
+    if host is not None and host.free_bytes < old.size_bytes:
+        raise CannotPlan(
+            request=str(request),
+            problem=f"the host has {format_size(max(0, host.free_bytes))} left to give, and for a "
+            f"while {format_size(old.size_bytes)} more are needed",
+            advice="leave out --add-first",
+        )
