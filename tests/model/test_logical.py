@@ -203,7 +203,7 @@ def test_pinned_pages_are_tried_for_ever_until_a_signal() -> None:
     steps = Tree(kernel).write_steps(f"{MEMORY}/memory33/state", "offline")
     pauses = [next(steps) for _ in range(1000)]
     assert pauses[:2] == [Pause.GOING_OFFLINE, Pause.MIGRATING]
-    assert set(pauses[2:]) == {Pause.PINNED}
+    assert set(pauses[2:]) == {Pause.RETRYING}
     assert (states(kernel, 33), kernel.hotplug_lock) == (["going-offline"], True)
     with pytest.raises(KernelRefusal) as caught:
         steps.throw(Signal())
@@ -214,7 +214,7 @@ def test_pinned_pages_are_tried_for_ever_until_a_signal() -> None:
 def test_pinned_pages_that_are_let_go_let_the_block_go() -> None:
     kernel = pinned()
     steps = Tree(kernel).write_steps(f"{MEMORY}/memory33/state", "offline")
-    assert [next(steps) for _ in range(3)][-1] is Pause.PINNED
+    assert [next(steps) for _ in range(3)][-1] is Pause.RETRYING
     kernel.pinned.clear()
     assert list(steps) == []
     assert states(kernel, 33) == ["offline"]
@@ -225,7 +225,7 @@ def test_a_plain_call_ends_what_the_kernel_would_try_for_ever() -> None:
     stops: list[Pause] = []
     with pytest.raises(KernelRefusal) as caught:
         run(Tree(kernel).write_steps(f"{MEMORY}/memory33/state", "offline"), stops.append)
-    assert stops == [Pause.GOING_OFFLINE, Pause.MIGRATING, Pause.PINNED]
+    assert stops == [Pause.GOING_OFFLINE, Pause.MIGRATING, Pause.RETRYING]
     assert (caught.value.errno_name, caught.value.reason) == (
         "EINTR",
         "signal backoff: pages are pinned, and the kernel would try for ever: an O_DIRECT buffer",

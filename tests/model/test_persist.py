@@ -17,6 +17,7 @@ from memhp.model.description import parse_description, start
 from memhp.model.hardware import give_address
 from memhp.model.kernel import Kernel
 from memhp.model.persist import (
+    APART,
     HAPPENED,
     PARTS,
     decode_kernel,
@@ -64,7 +65,7 @@ def read_back(kernel: Kernel) -> Kernel:
 
 def test_every_field_of_a_kernel_is_kept_in_one_place() -> None:
     kept = [name for names in PARTS.values() for name in names]
-    assert sorted([*kept, *HAPPENED]) == sorted(field.name for field in fields(Kernel))
+    assert sorted([*kept, *HAPPENED, *APART]) == sorted(field.name for field in fields(Kernel))
 
 
 @pytest.mark.parametrize("name", shipped_machines())

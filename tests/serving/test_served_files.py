@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+import struct
 from contextlib import AbstractContextManager
 
 import pytest
@@ -220,3 +221,16 @@ def test_a_file_that_is_open_while_its_block_goes_is_gone_for_good(files: Served
             use()
     assert files.read(last, 9, 0) == b"online\n"
     assert files.read(files.open(path, os.O_RDONLY, ROOT), 9, 0) == b"online\n"
+
+
+def test_flags_of_pages_are_read_in_parts(files: ServedFiles) -> None:
+    """The file is one word for each frame: nobody reads all of it to see a few."""
+    assert files.attributes("/proc/kpageflags").mode == stat.S_IFREG | 0o400
+    number = files.open("/proc/kpageflags", os.O_RDONLY, ROOT)
+    # Page 0 is reserved, and so is the hole below 1 MiB.
+    assert files.read(number, 16, 0) == struct.pack("<QQ", 1 << 32, 1 << 32)
+    free = files.read(number, 4096, 8 * 32768 * 2)
+    assert free == struct.pack("<Q", 1 << 10) * 512
+    assert files.read(number, 4096, 1 << 40) == b""
+    with refused(errno.EINVAL):
+        files.read(number, 5, 0)

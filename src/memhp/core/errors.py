@@ -93,6 +93,21 @@ class MachineLocked(MachineError):
     exit_code = ExitCode.LOCKED
 
 
+class CommandDenied(MachineError):
+    """QEMU or a guest's agent has understood a command and refuses it; nothing was done.
+
+    ``kind`` is the protocol's class of error, ``answer`` its sentence.
+    """
+
+    exit_code = ExitCode.REFUSED
+
+    def __init__(self, *, machine: str, command: str, kind: str, answer: str) -> None:
+        super().__init__(machine=machine, problem=f"refuses '{command}' ({answer})")
+        self.command = command
+        self.kind = kind
+        self.answer = answer
+
+
 class ContactLost(MachineError):
     """The machine was asked, and nobody can tell what it did: take a new snapshot."""
 

@@ -167,6 +167,8 @@ class ModelMachine:
         nr_pages = kernel.pages_per_block
         if block.state is BlockState.OFFLINE:
             return BlockCensus(block=number, pages={PageKind.FREE: nr_pages})
+        if kernel.pages is not None:
+            return BlockCensus(block=number, pages=kernel.pages.census(*kernel.block_pfns(number)))
         present = kernel.iomem.ram_pages(kernel.block_range(number))
         poisoned = len(kernel.poisoned_in(number))
         own = (kernel.hosted.get(number) or 0) + block.altmap_pages

@@ -12,8 +12,8 @@ class Block:
 
     ``node`` is the last node that registered it, ``links`` are all. ``armed``
     is the stored online type that the next attempt will use; ``OFFLINE`` means
-    that none is stored. ``altmap_pages`` hold its own memory map. ``early``
-    tells of boot memory.
+    that none is stored. ``altmap_pages`` hold its own memory map, or, where it
+    ``hosts``, that of a whole device. ``early`` tells of boot memory.
     """
 
     state: BlockState
@@ -24,6 +24,7 @@ class Block:
     group: int | None = None
     altmap_pages: int = 0
     early: bool = False
+    hosts: bool = False
 
 
 @dataclass(slots=True, kw_only=True)

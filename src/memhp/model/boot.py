@@ -113,6 +113,9 @@ def _settings(line: CommandLine, profile: Profile, proposals: Proposals) -> Sett
         auto_movable_ratio=line.auto_movable_ratio,
         auto_movable_numa_aware=line.auto_movable_numa_aware,
         memmap_on_memory=line.memmap_on_memory,
+        memmap_on_node=proposals.memmap_on_node,
+        migrate_vmalloc=proposals.migrate_vmalloc,
+        migrate_kernel=proposals.migrate_kernel,
         movable_node=line.movable_node or (line.movablecore_acpi and proposals.movablecore_acpi),
     )
 

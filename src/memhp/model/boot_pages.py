@@ -27,6 +27,7 @@ from memhp.core.ranges import PhysRange
 from memhp.model.kernel import Kernel
 from memhp.model.memblock import Region
 from memhp.model.page_tables import MEMMAP_PAGES_PER_SECTION
+from memhp.model.present import present_ranges
 from memhp.model.runs import RangeSet
 
 _NODE_PAGES: Final = 110
@@ -44,9 +45,10 @@ def reserve_boot_pages(kernel: Kernel) -> None:
     for node in sorted({region.node for region in kernel.regions}):
         _reserve_memmap(kernel, node, taken)
     _reserve_bounce_buffer(kernel, taken)
-    for start, end, _ in taken:
-        for zone in list(kernel.populated_zones()):
-            zone.managed -= zone.linked.count(max(start, zone.start_pfn), min(end, zone.end_pfn))
+    for zone in list(kernel.populated_zones()):
+        present = present_ranges(kernel, zone)
+        zone.managed -= sum(present.count(start, end) for start, end, _ in taken)
+    kernel.reserved = taken
     _host(kernel, taken)
     _map_directly(kernel)
 

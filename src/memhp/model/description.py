@@ -4,7 +4,7 @@
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import PurePath
 from typing import Final
 
@@ -19,9 +19,11 @@ from memhp.model.description_failures import Failure, Ground, read_failures
 from memhp.model.description_memory import BootMemory, read_boot_memory
 from memhp.model.description_needs import check_amount, check_needs, read_kernel_image
 from memhp.model.description_table import Table, read_document
+from memhp.model.description_workload import read_workload
 from memhp.model.firmware import Firmware
 from memhp.model.kernel import Kernel, Proposals
 from memhp.model.profile import PROFILES, Profile
+from memhp.model.workload import Workload
 
 _DEFAULT_KERNEL: Final = "6.12"
 _GUEST_KEYS: Final = (
@@ -38,10 +40,11 @@ _GUEST_KEYS: Final = (
     "layout",
     "proposals",
     "failures",
+    "workload",
 )
 _KEYS: Final = ("name", *_GUEST_KEYS, "guests")
 _LAYOUT_KEYS: Final = ("low_memory", "kernel_image", "initrd", "hotplug_space")
-_PROPOSAL_KEYS: Final = ("movablecore_acpi", "hotadd_memory_treat_as_movable")
+_PROPOSAL_KEYS: Final = tuple(field.name for field in fields(Proposals))
 _MOST_GUESTS = 64
 _LARGEST_BLOCK_BYTES = 64 * GIB
 _LONGEST_COMMAND_LINE = 2047
@@ -67,6 +70,7 @@ class Description:
     block_size_bytes: int | None
     proposals: Proposals
     failures: tuple[Failure, ...]
+    workload: Workload | None = None
     guests: tuple["Description", ...] = ()
 
 
@@ -91,7 +95,7 @@ def parse_description(text: str, file: str) -> Description:
 
 
 def start(description: Description) -> Kernel:
-    """Boot the machine, bring up its devices, and let its failures befall it."""
+    """Boot the machine, bring up its devices, let its failures befall it, and run its workload."""
     kernel = boot(
         description.firmware,
         description.line,
@@ -102,6 +106,11 @@ def start(description: Description) -> Kernel:
     bring_up_devices(kernel)
     for failure in description.failures:
         failure.apply(kernel)
+    if description.workload is not None:
+        # numpy, which pages need, takes longer to load than most commands to run.
+        from memhp.model.pages.run_workload import run_workload  # noqa: PLC0415
+
+        run_workload(kernel, description.workload)
     return kernel
 
 
@@ -138,6 +147,7 @@ def _read_machine(machine: Table, name: str, *, hypervisor: bool) -> Description
         block_size_bytes=own_size_bytes,
         proposals=_proposals(machine.table("proposals")),
         failures=read_failures(machine.table("failures"), ground),
+        workload=read_workload(machine.table("workload"), len(memory.nodes)),
     )
 
 
@@ -148,6 +158,7 @@ def _boot_firmware(machine: Table, memory: BootMemory, *, hypervisor: bool) -> F
         memory_map=memory.memory_map,
         affinities=memory.affinities(),
         cpu_nodes=tuple(node.node for node in memory.nodes if node.cpus),
+        cpu_counts=tuple((node.node, node.cpus) for node in memory.nodes if node.cpus > 1),
         kernel_image=image,
         ramdisk=ramdisk,
         distances=_distances(machine, len(memory.nodes)),
@@ -228,10 +239,7 @@ def _distances(machine: Table, nr_nodes: int) -> tuple[tuple[int, ...], ...]:
 
 def _proposals(table: Table) -> Proposals:
     table.only(_PROPOSAL_KEYS)
-    return Proposals(
-        movablecore_acpi=table.flag("movablecore_acpi", default=False),
-        hotadd_memory_treat_as_movable=table.flag("hotadd_memory_treat_as_movable", default=False),
-    )
+    return Proposals(**{key: table.flag(key, default=False) for key in _PROPOSAL_KEYS})
 
 
 def _check_name(table: Table, key: str, name: str) -> None:

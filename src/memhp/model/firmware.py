@@ -64,7 +64,8 @@ class Firmware:
     ``kernel_ranges`` are where the boot loader put the kernel and its initrd;
     ``acpi_override`` is where the kernel itself puts an SRAT replaced from the
     initrd. ``hotplug_window`` is the address space for memory that comes later;
-    ``nr_slots`` are all DIMM slots, ``None`` where nobody has counted them.
+    ``nr_slots`` are all DIMM slots, ``None`` where nobody has counted them;
+    ``cpu_counts`` how many processors nodes have.
     """
 
     memory_map: tuple[MapEntry, ...]
@@ -79,6 +80,12 @@ class Firmware:
     distances: tuple[tuple[int, ...], ...] = ()
     hypervisor: bool = True
     hotplug_window: PhysRange | None = None
+    cpu_counts: tuple[tuple[NodeId, int], ...] = ()
+
+    @property
+    def cpus(self) -> dict[NodeId, int]:
+        """How many processors each node has; one where nobody has counted them."""
+        return dict.fromkeys(self.cpu_nodes, 1) | dict(self.cpu_counts)
 
     @property
     def possible_nodes(self) -> tuple[NodeId, ...]:

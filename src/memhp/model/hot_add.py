@@ -5,6 +5,7 @@ Source: ``register_memory_resource()``, ``add_memory_resource()``,
 """
 
 import errno
+from dataclasses import replace
 
 from memhp.core.geometry import SECTION_SIZE_BYTES, NodeId, pages_of
 from memhp.core.ranges import PhysRange
@@ -12,7 +13,7 @@ from memhp.core.words import BlockState, MemmapOnMemory, OnlineType
 from memhp.model.blocks import Block, MemoryGroup
 from memhp.model.iomem import SYSTEM_RAM, Resource
 from memhp.model.kernel import Kernel
-from memhp.model.kernel_pages import map_memory, map_on_itself, unmap_memory
+from memhp.model.kernel_pages import map_memory, map_on_itself, map_on_node, unmap_memory
 from memhp.model.online import arm, device_online
 from memhp.model.page_tables import MEMMAP_PAGES_PER_SECTION
 from memhp.model.steps import KernelRefusal, Pause, Steps
@@ -132,27 +133,37 @@ def _add_resource(kernel: Kernel, added: PhysRange, group: int, *, memmap_on_mem
     if kernel.blocks.count(numbers.start, numbers.stop):
         raise KernelRefusal(errno.EEXIST, "a memory block is there already")
     altmap_pages = memmap_pages_in_block(kernel, added) if memmap_on_memory else 0
+    hosted_pages = 0
     if altmap_pages:
         map_on_itself(kernel, added, node)
+    elif kernel.settings.memmap_on_node:
+        hosted_pages = map_on_node(kernel, added)
     else:
         map_memory(kernel, added, node)
-    kernel.blocks.fill(
-        numbers.start,
-        numbers.stop,
-        Block(
-            state=BlockState.OFFLINE,
-            node=node,
-            links=(node,),
-            group=group,
-            altmap_pages=altmap_pages,
-        ),
+    block = Block(
+        state=BlockState.OFFLINE,
+        node=node,
+        links=(node,),
+        group=group,
+        altmap_pages=altmap_pages,
     )
+    kernel.blocks.fill(numbers.start, numbers.stop, block)
+    _make_hosts(kernel, numbers.start, block, hosted_pages)
     kernel.max_pfn = max(kernel.max_pfn, pages_of(added.end))
     for number in numbers:
         kernel.uevent("add", f"/devices/system/memory/memory{number}", "memory")
     if node not in kernel.online_nodes:
         kernel.online_nodes.add(node)
         kernel.uevent("add", f"/devices/system/node/node{node}", "node")
+
+
+def _make_hosts(kernel: Kernel, first: int, block: Block, nr_pages: int) -> None:
+    """Set aside the first pages of a device for its structures, block by block."""
+    for number in range(first, first + -(-nr_pages // kernel.pages_per_block)):
+        here = min(nr_pages, kernel.pages_per_block)
+        nr_pages -= here
+        host = replace(block, altmap_pages=here, hosts=True)
+        kernel.blocks.fill(number, number + 1, host)
 
 
 def _online_added(kernel: Kernel, added: PhysRange) -> Steps[None]:

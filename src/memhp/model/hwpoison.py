@@ -2,7 +2,7 @@
 
 Source: ``memory_failure()``, ``soft_offline_page()``.
 
-Model: what a page holds is not known down here, so a page of an online block
+Model: on a machine of which no page was ever touched, a page of an online block
 counts as free unless it is among those known to hold what cannot move.
 """
 
@@ -16,6 +16,7 @@ from memhp.model.kernel import Kernel
 from memhp.model.steps import KernelRefusal
 from memhp.model.tree.entries import word
 
+_IGNORED = frozenset({"huge page", "reserved kernel page"})
 _FREE: Final = "free buddy page: Recovered"
 
 
@@ -30,7 +31,11 @@ def hard_offline_page(kernel: Kernel, written: str) -> None:
         # It stays in use, and yet counts as poisoned.
         _poison(kernel, pfn, "kernel page: Ignored")
         raise KernelRefusal(errno.EBUSY, f"page frame {pfn:#x} is the kernel's own")
-    _poison(kernel, pfn, _FREE)
+    found = "free buddy page" if kernel.pages is None else kernel.pages.poison(pfn)
+    kept = found in _IGNORED
+    _poison(kernel, pfn, f"{found}: {'Ignored' if kept else 'Recovered'}")
+    if kept:
+        raise KernelRefusal(errno.EBUSY, f"page frame {pfn:#x} is a {found}, and stays in use")
 
 
 def soft_offline_page(kernel: Kernel, written: str) -> None:
@@ -45,6 +50,8 @@ def soft_offline_page(kernel: Kernel, written: str) -> None:
         return
     if pfn in kernel.held:
         raise KernelRefusal(errno.EIO, f"page frame {pfn:#x} is the kernel's own")
+    if kernel.pages is not None:
+        kernel.pages.soft_poison(pfn)
     _poison(kernel, pfn, _FREE)
 
 

@@ -1,8 +1,10 @@
 """The modelled kernel's whole state, and what is asked of it everywhere."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
+from memhp.core.census import PageKind
 from memhp.core.command_line import CommandLine
 from memhp.core.geometry import NodeId, bytes_of, pages_of
 from memhp.core.ranges import PhysRange
@@ -18,9 +20,11 @@ from memhp.model.devices import DimmSlot, VirtioMemDevice
 from memhp.model.firmware import Firmware
 from memhp.model.iomem import ResourceTree
 from memhp.model.memblock import Region
-from memhp.model.page_tables import PageTables
+from memhp.model.page_level import Left, Obstacle
+from memhp.model.page_numbers import PageNumbers
+from memhp.model.page_tables import PageTables, Structure
 from memhp.model.profile import Profile
-from memhp.model.runs import RunMap
+from memhp.model.runs import RangeSet, RunMap
 from memhp.model.uevents import Uevent
 from memhp.model.zones import Zone
 
@@ -38,6 +42,9 @@ class Settings:
     memmap_on_memory: MemmapOnMemory
     movable_node: bool
     treat_as_movable: bool = False
+    memmap_on_node: bool = False
+    migrate_vmalloc: bool = False
+    migrate_kernel: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +53,68 @@ class Proposals:
 
     movablecore_acpi: bool = False
     hotadd_memory_treat_as_movable: bool = False
+    memmap_on_node: bool = False
+    migrate_vmalloc: bool = False
+    migrate_kernel: bool = False
+
+
+class PageLevel(Protocol):
+    """The pages of a machine (``memhp.model.pages.machine_pages.MachinePages``).
+
+    A machine of which no page was ever touched has none of this, and blocks
+    and zones are all that is known. Ranges are frames, half-open.
+    """
+
+    def real(self) -> "PageLevel":
+        """The pages themselves, where these are only saved ones."""
+
+    def obstacle(self, start: int, end: int, poisoned: Collection[int] = ()) -> Obstacle | None:
+        """Find the page at which ``start_isolate_page_range()`` would stop, if any."""
+
+    def isolate(self, start: int, end: int, poisoned: Collection[int] = ()) -> Obstacle | None:
+        """Isolate a range, or say what stands in the way, with the traces that leaves."""
+
+    def move_out(self, kernel: "Kernel", start: int, end: int) -> Left:
+        """Migrate what an isolated range holds, once; says what is left."""
+
+    def put_back(self, start: int, end: int) -> None:
+        """Undo the isolation: every pageblock is movable now (``undo_isolate_page_range()``)."""
+
+    def leave(self, start: int, end: int) -> None:
+        """Take an isolated range without content from its zone."""
+
+    def enter(self, kernel: "Kernel", node: NodeId, zone: ZoneType, start: int, end: int) -> None:
+        """Hand the frames of a block that comes online to its zone."""
+
+    def build(self, kernel: "Kernel", structure: Structure, node: NodeId) -> int | None:
+        """Allocate pages for a structure; gives the block of the first, ``None`` without room."""
+
+    def unbuild(self, kernel: "Kernel", structure: Structure) -> bool:
+        """Free the pages of a structure; false where it has none of its own."""
+
+    def release(self, start: int, end: int) -> tuple[NodeId, ZoneType]:
+        """Give the allocator frames that were reserved; gives their zone."""
+
+    def plug(self, start: int, end: int) -> None:
+        """Hand frames that the host has plugged to the allocator."""
+
+    def unplug(self, kernel: "Kernel", start: int, end: int) -> bool:
+        """Take all frames of a range for the host; false where that fails."""
+
+    def census(self, start: int, end: int) -> dict[PageKind, int]:
+        """Count the pages of a range by what they are to someone who wants it."""
+
+    def poison(self, pfn: int) -> str:
+        """Take a page out of use, whatever it holds; gives what the kernel says of it."""
+
+    def soft_poison(self, pfn: int) -> None:
+        """Take a page out of use after moving its content; raises ``KernelRefusal``."""
+
+    def numbers(self, node: NodeId, zone: ZoneType) -> PageNumbers:
+        """What the counters of a zone say."""
+
+    def refresh(self, kernel: "Kernel") -> None:
+        """Take over marks and zonelists after a change of what is online."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,8 +125,9 @@ class Kernel:
     block impossible to take offline (one in a kernel zone only while
     ``own_pages_block`` is set); ``unmovable`` names the blocks in which a description or a
     recording says that something cannot move, ``held`` page frames of which that is known,
-    ``pinned`` blocks in which something looks movable and never moves. ``poisoned`` holds
-    page frames.
+    ``pinned`` blocks in which something looks movable and never moves. ``poisoned`` and
+    ``reserved`` (what booting kept) hold page frames. ``pages`` is ``None`` until one is
+    touched.
     """
 
     profile: Profile
@@ -78,6 +148,7 @@ class Kernel:
     iomem: ResourceTree = field(default_factory=ResourceTree)
     page_tables: PageTables = field(default_factory=PageTables)
     hosted: RunMap[int] = field(default_factory=RunMap)
+    reserved: RangeSet = field(default_factory=RangeSet)
     own_pages_block: bool = True
     unmovable: dict[int, str] = field(default_factory=dict)
     held: set[int] = field(default_factory=set)
@@ -91,6 +162,7 @@ class Kernel:
     seqnum: int = 0
     uevents: list[Uevent] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
+    pages: PageLevel | None = None
 
     @property
     def pages_per_block(self) -> int:
@@ -107,6 +179,13 @@ class Kernel:
     def populated_zones(self) -> Iterator[Zone]:
         """Every zone that has a present page."""
         return (zone for zone in self.zones.values() if zone.populated)
+
+    def numbers(self, zone: Zone) -> PageNumbers:
+        """What the counters of a zone say; all that no page says is free."""
+        if self.pages is not None:
+            return self.pages.numbers(zone.node, zone.zone)
+        free = zone.managed - zone.kernel_pages
+        return PageNumbers(free=free, by_kind={"MEMMAP": zone.kernel_pages})
 
     def node_present(self, node: NodeId, *, kernel_only: bool = False) -> int:
         """Count a node's present pages, in all zones or in those of the kernel."""
@@ -127,6 +206,11 @@ class Kernel:
     def block_pfn(self, block: int) -> int:
         """The first page frame of a block."""
         return block * self.pages_per_block
+
+    def block_pfns(self, block: int) -> tuple[int, int]:
+        """The page frames of a block, half-open."""
+        first = self.block_pfn(block)
+        return first, first + self.pages_per_block
 
     def blocks_of(self, wanted: PhysRange) -> range:
         """The block numbers that a range touches."""

@@ -1,19 +1,24 @@
 """Where the kernel puts pages of its own: memory maps and page tables.
 
-Model: until pages are modelled one by one, a block counts how many pages of
-the kernel lie in it. Boot memory is given out from the top of a node down, as
-``memblock_alloc()`` does; what comes later goes into the lowest block of the
-nearest node's kernel zones that has room.
+Until a page of the machine is touched, a block counts how many pages of the
+kernel lie in it; then they are pages like any other. Boot memory is given out
+from the top of a node down, as ``memblock_alloc()`` does; what comes later
+goes into the lowest block of the nearest node's kernel zones that has room.
 """
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from memhp.core.geometry import SECTION_SIZE_BYTES, NodeId
+from memhp.core.geometry import (
+    PAGES_PER_PAGEBLOCK,
+    SECTION_SIZE_BYTES,
+    NodeId,
+    round_up,
+)
 from memhp.core.ranges import PhysRange
 from memhp.core.words import BlockState, ZoneType
 from memhp.model.kernel import Kernel
-from memhp.model.page_tables import MEMMAP_PAGES_PER_SECTION
+from memhp.model.page_tables import MEMMAP_PAGES_PER_SECTION, Structure
 from memhp.model.steps import KernelRefusal
 from memhp.model.zones import Zone
 
@@ -40,6 +45,10 @@ def map_memory(kernel: Kernel, added: PhysRange, node: NodeId) -> None:
     """
     tables = kernel.page_tables.tables_for(added)
     sections = range(added.start // SECTION_SIZE_BYTES, added.end // SECTION_SIZE_BYTES)
+    if kernel.pages is not None:
+        _build(kernel, [*tables, *sections], node)
+        kernel.page_tables.map_direct(added)
+        return
     needed = len(sections) * MEMMAP_PAGES_PER_SECTION + len(tables)
     if sum(_free(zone) for zone in _allowed_zones(kernel, node)) < needed:
         raise KernelRefusal(errno.ENOMEM, "no room for the memory map")
@@ -54,13 +63,68 @@ def map_memory(kernel: Kernel, added: PhysRange, node: NodeId) -> None:
 
 def map_on_itself(kernel: Kernel, added: PhysRange, node: NodeId) -> None:
     """Map a range whose memory map lies at the start of each of its blocks."""
-    tables = kernel.page_tables.tables_for(added)
-    kernel.page_tables.map_direct(added)
-    for table in tables:
-        kernel.page_tables.tables[table] = next(_take(kernel, node, 1, 1))[0]
+    _build_tables(kernel, added, node)
     per_block = kernel.block_size_bytes // SECTION_SIZE_BYTES
     for block in kernel.blocks_of(added):
         kernel.page_tables.memmap_home.fill(block * per_block, (block + 1) * per_block, block)
+
+
+def map_on_node(kernel: Kernel, added: PhysRange) -> int:
+    """Map a range whose memory map and page tables lie at its start; gives their pages.
+
+    Whole pageblocks are taken: what is left of the last one is lost.
+    """
+    tables = kernel.page_tables.tables_for(added)
+    sections = range(added.start // SECTION_SIZE_BYTES, added.end // SECTION_SIZE_BYTES)
+    first, per_block = kernel.blocks_of(added).start, kernel.pages_per_block
+    for place, section in enumerate(sections):
+        home = first + place * MEMMAP_PAGES_PER_SECTION // per_block
+        kernel.page_tables.memmap_home.fill(section, section + 1, home)
+    nr_pages = len(sections) * MEMMAP_PAGES_PER_SECTION + len(tables)
+    for table in tables:
+        kernel.page_tables.tables[table] = first + (nr_pages - 1) // per_block
+    kernel.page_tables.map_direct(added)
+    return round_up(nr_pages, PAGES_PER_PAGEBLOCK)
+
+
+def move_structures(kernel: Kernel, block: int, node: NodeId) -> None:
+    """Move memory maps and page tables out of the block that hosts them.
+
+    Raises ``KernelRefusal`` (ENOMEM), and then nothing has changed.
+    """
+    if kernel.pages is None:
+        return
+    tables = [table for table, home in kernel.page_tables.tables.items() if home == block]
+    homes = [run for run in kernel.page_tables.memmap_home if run.value == block]
+    sections = [number for run in homes for number in range(run.start, run.end)]
+    _build(kernel, [*tables, *sections], node)
+
+
+def _build_tables(kernel: Kernel, added: PhysRange, node: NodeId) -> None:
+    """Enter a range into the direct map, the tables for it in ordinary memory."""
+    tables = kernel.page_tables.tables_for(added)
+    if kernel.pages is not None:
+        _build(kernel, tables, node)
+    else:
+        for table in tables:
+            kernel.page_tables.tables[table] = next(_take(kernel, node, 1, 1))[0]
+    kernel.page_tables.map_direct(added)
+
+
+def _build(kernel: Kernel, structures: Sequence[Structure], node: NodeId) -> None:
+    """Allocate pages for structures, all or none of them."""
+    if kernel.pages is None:
+        raise AssertionError("no page of this machine was ever touched")
+    homes: dict[Structure, int] = {}
+    for structure in structures:
+        home = kernel.pages.build(kernel, structure, node)
+        if home is None:
+            for done in homes:
+                kernel.pages.unbuild(kernel, done)
+            raise KernelRefusal(errno.ENOMEM, "no room for the memory map")
+        homes[structure] = home
+    for structure, home in homes.items():
+        kernel.page_tables.set_home(structure, home)
 
 
 def unmap_memory(kernel: Kernel, removed: PhysRange) -> None:
@@ -70,11 +134,19 @@ def unmap_memory(kernel: Kernel, removed: PhysRange) -> None:
     own = kernel.blocks_of(removed)
     for run in list(kernel.page_tables.memmap_home.within(first, last)):
         if run.value not in own:
-            _give_back(kernel, run.value, (run.end - run.start) * MEMMAP_PAGES_PER_SECTION)
+            nr_sections = run.end - run.start
+            if kernel.pages is not None:
+                nr_sections -= sum(
+                    kernel.pages.unbuild(kernel, section) for section in range(run.start, run.end)
+                )
+            _give_back(kernel, run.value, nr_sections * MEMMAP_PAGES_PER_SECTION)
     kernel.page_tables.memmap_home.clear(first, last)
     kernel.page_tables.unmap_direct(removed)
     for table in kernel.page_tables.tables_without(removed):
-        _give_back(kernel, kernel.page_tables.tables.pop(table), 1)
+        home = kernel.page_tables.tables.pop(table)
+        in_pages = kernel.pages is not None and kernel.pages.unbuild(kernel, table)
+        if home not in own and not in_pages:
+            _give_back(kernel, home, 1)
 
 
 def zone_of_block(kernel: Kernel, block: int) -> Zone | None:
@@ -157,14 +229,32 @@ def _host(kernel: Kernel, zone: Zone, block: int, nr_pages: int) -> None:
 
 def _give_back(kernel: Kernel, block: int, nr_pages: int) -> None:
     """Free pages; those that a boot block gave before the allocator ran join ``managed``."""
+    if nr_pages == 0:
+        return
     left = (kernel.hosted.get(block) or 0) - nr_pages
     if left > 0:
         kernel.hosted.fill(block, block + 1, left)
     else:
         kernel.hosted.clear(block, block + 1)
     zone = zone_of_block(kernel, block)
+    if kernel.pages is not None:
+        # What has pages of its own was freed there: these are boot memory's.
+        _free_boot_pages(kernel, block, nr_pages)
+        return
     if zone is None:
         return
     freed_boot_pages = max(0, nr_pages - zone.kernel_pages)
     zone.kernel_pages -= nr_pages - freed_boot_pages
     zone.managed += freed_boot_pages
+
+
+def _free_boot_pages(kernel: Kernel, block: int, nr_pages: int) -> None:
+    """Give the allocator pages that booting kept, from a block on (``free_map_bootmem()``)."""
+    first = kernel.block_pfn(block)
+    for run in list(kernel.reserved.within(first, kernel.max_pfn)):
+        part = min(nr_pages, run.end - run.start)
+        nr_pages -= part
+        kernel.reserved.clear(run.start, run.start + part)
+        if kernel.pages is not None and part:
+            node, zone = kernel.pages.release(run.start, run.start + part)
+            kernel.zone(node, zone).managed += part

@@ -7,10 +7,13 @@ Source: ``device_offline()``, ``memory_subsys_offline()``,
 import errno
 from dataclasses import replace
 
+from memhp.core.geometry import SECTION_SIZE_BYTES
 from memhp.core.words import BlockState, ZoneType
 from memhp.model.blocks import Block
 from memhp.model.kernel import Kernel
+from memhp.model.kernel_pages import move_structures
 from memhp.model.notifiers import GOING_OFFLINE, ask_notifiers
+from memhp.model.page_level import Left
 from memhp.model.steps import KernelRefusal, Pause, Signal, Steps
 from memhp.model.virtio_mem_hooks import unplugged_pages
 from memhp.model.zones import Zone
@@ -41,8 +44,12 @@ def device_offline(kernel: Kernel, number: int) -> Steps[bool]:
     return True
 
 
-def what_cannot_move(kernel: Kernel, number: int, block: Block) -> str | None:
+def what_cannot_move(
+    kernel: Kernel, number: int, block: Block, *, isolate: bool = False
+) -> str | None:
     """Say what in the block ``has_unmovable_pages()`` would stop at, if anything.
+
+    With ``isolate``, its pageblocks are isolated where nothing stands in the way.
 
     ZONE_MOVABLE holds nothing of the kernel's but what booting left there, by
     ``kernelcore=``: a reserved page is unmovable in any zone.
@@ -50,6 +57,14 @@ def what_cannot_move(kernel: Kernel, number: int, block: Block) -> str | None:
     reason = kernel.unmovable.get(number)
     if reason is not None:
         return reason
+    if block.hosts and _describes_others(kernel, number):
+        return "memory map and page tables of memory that is online"
+    if kernel.pages is not None:
+        look = kernel.pages.isolate if isolate else kernel.pages.obstacle
+        found = look(*kernel.block_pfns(number), kernel.poisoned_in(number))
+        if found is not None and isolate:
+            kernel.printk(f"page dumped because: unmovable page, pfn {found.pfn:#x}")
+        return None if found is None else str(found)
     own = kernel.hosted.get(number) or 0
     reserved = block.early and block.zone is ZoneType.MOVABLE
     if own and (reserved or (kernel.own_pages_block and block.zone is not ZoneType.MOVABLE)):
@@ -66,9 +81,12 @@ def _offline_pages(kernel: Kernel, number: int, block: Block) -> Steps[None]:
     """Everything that may refuse, in the kernel's order."""
     if kernel.iomem.ram_pages(kernel.block_range(number)) != kernel.pages_per_block:
         raise KernelRefusal(errno.EINVAL, "memory holes")
-    obstacle = what_cannot_move(kernel, number, block)
+    if block.hosts and kernel.settings.migrate_kernel and kernel.pages is not None:
+        move_structures(kernel, number, block.node)
+    obstacle = what_cannot_move(kernel, number, block, isolate=True)
     if obstacle is not None:
         raise KernelRefusal(errno.EBUSY, f"failure to isolate range: {obstacle}")
+    left = Left()
     try:
         yield Pause.GOING_OFFLINE
         ask_notifiers(kernel, GOING_OFFLINE)
@@ -76,16 +94,37 @@ def _offline_pages(kernel: Kernel, number: int, block: Block) -> Steps[None]:
         # A pinned page is no obstacle until it has to move, and then for ever:
         # ``folio_migrate_mapping()`` answers EAGAIN, and nothing counts how often.
         while number in kernel.pinned:
-            yield Pause.PINNED
-    except Signal:
-        raise KernelRefusal(errno.EINTR, _backoff(kernel, number)) from None
+            yield Pause.RETRYING
+        while kernel.pages is not None:
+            left = kernel.pages.move_out(kernel, *kernel.block_pfns(number))
+            if left.nothing:
+                break
+            yield Pause.MIGRATING if left.moved else Pause.RETRYING
+    except BaseException as err:
+        if kernel.pages is not None:
+            kernel.pages.put_back(*kernel.block_pfns(number))
+        if not isinstance(err, Signal):
+            raise
+        raise KernelRefusal(errno.EINTR, _backoff(kernel, number, left)) from None
 
 
-def _backoff(kernel: Kernel, number: int) -> str:
+def _backoff(kernel: Kernel, number: int, left: Left) -> str:
     what = kernel.pinned.get(number)
-    if what is None:
-        return "signal backoff"
-    return f"signal backoff: pages are pinned, and the kernel would try for ever: {what}"
+    if what is not None:
+        return f"signal backoff: pages are pinned, and the kernel would try for ever: {what}"
+    return "signal backoff" if left.nothing else f"signal backoff: {left}"
+
+
+def _describes_others(kernel: Kernel, number: int) -> bool:
+    """Whether structures of an online block other than this one lie here."""
+    per_block = kernel.block_size_bytes // SECTION_SIZE_BYTES
+    for run in kernel.page_tables.memmap_home:
+        if run.value == number:
+            for other in kernel.blocks.within(run.start // per_block, -(-run.end // per_block)):
+                alone = (other.start, other.end) == (number, number + 1)
+                if other.value.state is BlockState.ONLINE and not alone:
+                    return True
+    return False
 
 
 def _go_offline(kernel: Kernel, number: int, block: Block) -> None:
@@ -102,11 +141,16 @@ def _go_offline(kernel: Kernel, number: int, block: Block) -> None:
         kernel.groups[block.group].account(block.zone, -nr_pages)
     _leave_zone(kernel, number, block, zone)
     kernel.blocks.fill(number, number + 1, replace(block, state=BlockState.OFFLINE, zone=None))
+    if kernel.pages is not None:
+        kernel.pages.leave(*kernel.block_pfns(number))
+        kernel.pages.refresh(kernel)
 
 
 def _managed_in(kernel: Kernel, number: int, block: Block) -> int:
     """How many of the block's pages the allocator had."""
     boot_pages = (kernel.hosted.get(number) or 0) if block.early else 0
+    if kernel.pages is not None:
+        boot_pages = kernel.reserved.count(*kernel.block_pfns(number))
     own = min(boot_pages, kernel.pages_per_block)
     return kernel.pages_per_block - block.altmap_pages - unplugged_pages(kernel, number) - own
 

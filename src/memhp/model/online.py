@@ -81,6 +81,12 @@ def _go_online(kernel: Kernel, number: int, block: Block, zone: Zone) -> None:
         number + 1,
         replace(block, state=BlockState.ONLINE, zone=zone.zone, armed=OnlineType.OFFLINE),
     )
+    if kernel.pages is not None:
+        if not kernel.profile.poison_stops_online:
+            # The page structures are made anew, and nobody remembers.
+            kernel.poisoned.difference_update(kernel.poisoned_in(number))
+        kernel.pages.enter(kernel, zone.node, zone.zone, start, start + nr_pages)
+        kernel.pages.refresh(kernel)
     if not was_populated:
         _announce_zonelists(kernel)
 

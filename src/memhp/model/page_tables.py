@@ -6,8 +6,10 @@ memory that is already there, or, with ``memmap_on_memory``, of the block
 itself. Source: ``init_memory_mapping()``, ``section_activate()``,
 ``vmemmap_populate()``, ``arch_remove_memory()``.
 
-Model: page-table pages are counted, not linked together; the tables of the
-lowest GiB and of the kernel image are not counted.
+Each page-table page lies in a block; once pages are touched, each is a page
+of its own (``pages/structures.py``).
+
+Model: the tables of the lowest GiB and of the kernel image are not counted.
 """
 
 from collections.abc import Iterator
@@ -31,8 +33,9 @@ _UNITS_PER_GIB: Final = GIB // _UNIT
 
 
 class Leaf(IntEnum):
-    """The size of a direct-map entry, in 2 MiB units."""
+    """The size of a direct-map entry, in 2 MiB units; 0 for one of 4 KiB."""
 
+    PTE = 0
     PMD = 1
     PUD = _UNITS_PER_GIB
 
@@ -40,6 +43,7 @@ class Leaf(IntEnum):
 class TableKind(IntEnum):
     """A page of page tables, by what its 512 entries map: bytes of RAM a table."""
 
+    DIRECT_PTE = 2 * MIB
     DIRECT_PMD = GIB
     DIRECT_PUD = 512 * GIB
     VMEMMAP_PMD = 64 * GIB
@@ -47,6 +51,10 @@ class TableKind(IntEnum):
 
 Table = tuple[TableKind, int]
 """One page of page tables: its kind, and which of that kind (address // reach)."""
+
+
+Structure = int | Table
+"""What the kernel keeps for other pages: a section's memory map (its number), or a table."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -71,10 +79,33 @@ class PageTables:
         """Clear what the range covers wholly; an entry that reaches outside stays."""
         start, end = removed.start // _UNIT, removed.end // _UNIT
         for run in list(self.direct.within(start, end)):
-            low = -(-run.start // run.value) * run.value
-            high = run.end // run.value * run.value
+            size = max(run.value, 1)
+            low = -(-run.start // size) * size
+            high = run.end // size * size
             if low < high:
                 self.direct.clear(low, high)
+
+    def set_home(self, structure: Structure, block: int) -> None:
+        """Write down in which block a structure lies."""
+        if isinstance(structure, int):
+            self.memmap_home.fill(structure, structure + 1, block)
+        else:
+            self.tables[structure] = block
+
+    def split(self, unit: int) -> list[Table]:
+        """Map a unit of 2 MiB by single pages; gives the page-table pages that takes.
+
+        Source: ``split_large_page()``.
+        """
+        leaf = self.direct.get(unit)
+        if leaf is None or leaf is Leaf.PTE:
+            return []
+        first = unit // _UNITS_PER_GIB * _UNITS_PER_GIB
+        if leaf is Leaf.PUD:
+            self.direct.fill(first, first + _UNITS_PER_GIB, Leaf.PMD)
+        self.direct.fill(unit, unit + 1, Leaf.PTE)
+        tables = [(TableKind.DIRECT_PTE, unit), (TableKind.DIRECT_PMD, unit // _UNITS_PER_GIB)]
+        return [table for table in tables if table not in self.tables]
 
     def direct_bytes(self, leaf: Leaf) -> int:
         """How much memory entries of this size map (``DirectMap2M``, ``DirectMap1G``)."""
@@ -90,7 +121,14 @@ class PageTables:
         Tables of 1 GiB entries stay, as on four-level x86-64 they do
         (``free_pud_table()`` is only reached with five levels).
         """
-        return [
+        single = [
+            table
+            for table in self.tables
+            if table[0] is TableKind.DIRECT_PTE
+            and removed.start <= table[1] * _UNIT < removed.end
+            and not self._maps_anything(table)
+        ]
+        return single + [
             table
             for table in _tables_of(removed)
             if table in self.tables

@@ -34,7 +34,7 @@ PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     "blocks": ("blocks", "groups", "next_group"),
     "devices": ("slots", "virtio_mem"),
     "iomem": ("iomem",),
-    "mappings": ("page_tables", "hosted"),
+    "mappings": ("page_tables", "hosted", "reserved"),
     "faults": (
         "unmovable",
         "held",
@@ -50,6 +50,8 @@ ADDED_LATER: Final = frozenset({"pinned"})
 """Fields that older state files lack, and that then have their default."""
 HAPPENED: Final = frozenset({"uevents", "log"})
 """Fields that are kept in the log and not in the state."""
+APART: Final = frozenset({"pages"})
+"""Fields that are saved in a way of their own."""
 _DAMAGE = (CodecError, ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError)
 
 FoldedUevent = list[Any]
@@ -129,7 +131,7 @@ def _zones_in_use(kernel: Kernel) -> dict[tuple[NodeId, ZoneType], Zone]:
 def _codecs() -> dict[str, Codec]:
     """How each field of the state is written, by its name."""
     kinds = field_types(Kernel).items()
-    return {name: codec_of(kind) for name, kind in kinds if name not in HAPPENED}
+    return {name: codec_of(kind) for name, kind in kinds if name not in HAPPENED | APART}
 
 
 def _dump(value: Any) -> str:

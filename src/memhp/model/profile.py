@@ -36,6 +36,11 @@ class Profile:
     movable_watermarks_apart: bool = False
     zoneinfo_promo: bool = False
     meminfo_unaccepted: bool = False
+    fallback_claims_first: bool = False
+    memmap_reserved_on_itself: bool = False
+    anon_looks_like_ksm: bool = False
+    tails_have_own_flags: bool = True
+    more_node_counters: bool = False
 
 
 _BEFORE_ZONE_WORDS = frozenset({OnlineType.OFFLINE, OnlineType.ONLINE})
@@ -57,12 +62,17 @@ PROFILES: dict[str, Profile] = {
             movable_watermarks_apart=True,
             zoneinfo_promo=True,
             meminfo_unaccepted=True,
+            fallback_claims_first=True,
+            anon_looks_like_ksm=True,
+            tails_have_own_flags=False,
+            more_node_counters=True,
         ),
         Profile(
             name="6.1",
             release="6.1.0-56-cloud-amd64",
             recorded=True,
             auto_online=OnlineType.OFFLINE,
+            memmap_reserved_on_itself=True,
             memory_failure=False,
         ),
         # The three below are from reports, not recorded.

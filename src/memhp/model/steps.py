@@ -23,12 +23,12 @@ class Pause(StrEnum):
     GOING_ONLINE = "notifiers hear MEM_GOING_ONLINE"
     GOING_OFFLINE = "notifiers hear MEM_GOING_OFFLINE"
     MIGRATING = "pages are being migrated"
-    PINNED = "pinned pages are tried again"
+    RETRYING = "migration failed, and is tried again"
     BETWEEN_BLOCKS = "one block is done and the next comes"
 
 
 LOOKS_FOR_SIGNALS: Final = frozenset(
-    {Pause.LOCK, Pause.GOING_OFFLINE, Pause.MIGRATING, Pause.PINNED}
+    {Pause.LOCK, Pause.GOING_OFFLINE, Pause.MIGRATING, Pause.RETRYING}
 )
 """Where the kernel looks for a signal: ``lock_device_hotplug_sysfs()``, ``offline_pages()``."""
 
@@ -68,7 +68,7 @@ def run(steps: Steps[T], at_stop: Callable[[Pause], None] = lambda _pause: None)
     pause: Pause | None = None
     while True:
         try:
-            pause = next(steps) if pause is not Pause.PINNED else steps.throw(Signal())
+            pause = next(steps) if pause is not Pause.RETRYING else steps.throw(Signal())
         except StopIteration as stop:
             result: T = stop.value
             return result

@@ -24,6 +24,7 @@ from memhp.model.steps import KernelRefusal
 from memhp.model.store_database import create_database, judged, open_database
 from memhp.model.store_holder import drop_holder, note_holder
 from memhp.model.store_log import Deed, LogRow, deed_of, read_rows, write_row
+from memhp.model.store_pages import read_pages, save_pages
 from memhp.model.store_place import built_beside
 from memhp.model.store_served import ServedNote, refuse_served
 
@@ -141,7 +142,7 @@ class StateFile:
         """
         self._refuse_served(part)
         with judged(self._path):
-            return decode_kernel(self._read(part))
+            return self._decode(part, self._read(part))
 
     @contextmanager
     def change(self, what: str, part: str = "") -> Iterator[Kernel]:
@@ -155,7 +156,7 @@ class StateFile:
         with self._exclusively(what, part):
             with judged(self._path):
                 before = self._read(part)
-                kernel = decode_kernel(before)
+                kernel = self._decode(part, before)
             refusal: KernelRefusal | None = None
             try:
                 yield kernel
@@ -256,12 +257,18 @@ class StateFile:
                 raise CodecError(f"the part '{name}' is not what was written")
         return {name: value for name, value, _ in rows}
 
+    def _decode(self, part: str, state: Mapping[str, str]) -> Kernel:
+        kernel = decode_kernel(state)
+        read_pages(self._connection, self._path, part, kernel)
+        return kernel
+
     def _save(self, kernel: Kernel, part: str, asked: str, before: Mapping[str, str]) -> None:
         deed = deed_of(kernel, part=part, asked=asked, outcome=self._outcome)
         self._write(kernel, deed, before)
 
     def _write(self, kernel: Kernel, deed: Deed, before: Mapping[str, str]) -> None:
         _save_state(self._connection, deed.part, encode_kernel(kernel), before)
+        save_pages(self._connection, deed.part, kernel)
         write_row(self._connection, deed, self._clock())
 
     def _no_such(self, part: str) -> NoSuchObject:
@@ -285,6 +292,7 @@ def _fill(path: Path, description: Description, source: tuple[str, str], clock: 
             kernel = start(machine)
             connection.execute("INSERT INTO machine VALUES (?, ?, 1)", (part, str(uuid.uuid4())))
             _save_state(connection, part, encode_kernel(kernel), {})
+            save_pages(connection, part, kernel)
             write_row(connection, deed_of(kernel, part=part, asked=_BOOTED, outcome=_DONE), clock())
         connection.execute("COMMIT")
     finally:

@@ -30,6 +30,11 @@ CREATE TABLE state (
     part TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, crc INTEGER NOT NULL,
     PRIMARY KEY (part, name)
 ) WITHOUT ROWID;
+-- what touched pages hold: see memhp.model.pages.save
+CREATE TABLE pages (
+    part TEXT NOT NULL, name TEXT NOT NULL, value BLOB NOT NULL, crc INTEGER NOT NULL,
+    PRIMARY KEY (part, name)
+) WITHOUT ROWID;
 CREATE TABLE log (
     number INTEGER PRIMARY KEY, time TEXT NOT NULL, part TEXT NOT NULL, asked TEXT NOT NULL,
     outcome TEXT NOT NULL, uevents TEXT NOT NULL, messages TEXT NOT NULL

@@ -127,17 +127,21 @@ def _partly_plugged(kernel: Kernel, device: VirtioMemDevice) -> list[int]:
 
 def _plug_parts(kernel: Kernel, device: VirtioMemDevice, number: int, most: int) -> int:
     """Plug up to so many sub-blocks of a block, the lowest first; returns how many."""
-    bits, count = device.plugged[number], 0
+    bits = device.plugged[number]
+    fresh: list[int] = []
     for sub_block in range(kernel.block_size_bytes // device.sub_block_bytes):
-        if count < most and not bits >> sub_block & 1:
+        if len(fresh) < most and not bits >> sub_block & 1:
             bits |= 1 << sub_block
-            count += 1
+            fresh.append(sub_block)
     device.plugged[number] = bits
     block = kernel.blocks.get(number)
     if block is not None and block.state is BlockState.ONLINE and block.zone is not None:
-        zone = kernel.zone(block.node, block.zone)
-        zone.managed += count * pages_of(device.sub_block_bytes)
-    return count
+        size = pages_of(device.sub_block_bytes)
+        kernel.zone(block.node, block.zone).managed += len(fresh) * size
+        for sub_block in fresh if kernel.pages is not None else []:
+            first = kernel.block_pfn(number) + sub_block * size
+            kernel.pages.plug(first, first + size)  # type: ignore[union-attr]
+    return len(fresh)
 
 
 def _unused_blocks(kernel: Kernel, device: VirtioMemDevice, per_unit: int) -> list[int]:

@@ -73,7 +73,11 @@ def _free_parts(kernel: Kernel, device: VirtioMemDevice, number: int, most: int)
     One that cannot be freed is passed over.
     """
     block = kernel.blocks.get(number)
-    if block is None or holds_fast(kernel, number, block):
+    if block is None:
+        return 0
+    if kernel.pages is not None and block.state is BlockState.ONLINE:
+        return _free_parts_of_pages(kernel, device, number, most)
+    if holds_fast(kernel, number, block):
         return 0
     held = device.held.get(number, 0) if block.state is BlockState.ONLINE else 0
     free, count = device.plugged[number] & ~held, 0
@@ -83,6 +87,22 @@ def _free_parts(kernel: Kernel, device: VirtioMemDevice, number: int, most: int)
         device.plugged[number] &= ~highest
         count += 1
     _unmanage(kernel, block, count * pages_of(device.sub_block_bytes))
+    return count
+
+
+def _free_parts_of_pages(kernel: Kernel, device: VirtioMemDevice, number: int, most: int) -> int:
+    """The same where pages are known: a sub-block that cannot be emptied is passed over."""
+    block = kernel.blocks.get(number)
+    if kernel.pages is None or block is None:
+        return 0
+    size, count = pages_of(device.sub_block_bytes), 0
+    for place in reversed(range(device.plugged[number].bit_length())):
+        start = kernel.block_pfn(number) + place * size
+        plugged = device.plugged[number] >> place & 1
+        if count < most and plugged and kernel.pages.unplug(kernel, start, start + size):
+            device.plugged[number] &= ~(1 << place)
+            count += 1
+    _unmanage(kernel, block, count * size)
     return count
 
 

@@ -104,6 +104,9 @@ class ServedFiles:
         Raises ``KernelRefusal`` (ENODEV once it is gone).
         """
         handle = self._here(number)
+        part = handle.file.at
+        if part is not None:
+            return self._kernel.look(lambda _tree: part(offset, size_bytes))
         if offset == 0 or handle.content is None:
             handle.content = self._kernel.look(lambda _tree: _content(handle))
         return handle.content[offset : offset + size_bytes]

@@ -20,7 +20,7 @@ from memhp.model.uevents import Uevent
 T = TypeVar("T")
 Interrupted = Callable[[], bool]
 """Whether the task that writes has been sent a signal."""
-_WAITS = frozenset({Pause.LOCK, Pause.PINNED})
+_WAITS = frozenset({Pause.LOCK, Pause.RETRYING})
 _LOOK_SECONDS = 0.01
 """How long a writer that waits may not see a signal (or try pinned pages again)."""
 

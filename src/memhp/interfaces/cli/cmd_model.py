@@ -21,6 +21,7 @@ from memhp.core.snapshot import Want
 from memhp.core.targets import format_size
 from memhp.core.words import ExitCode
 from memhp.interfaces.cli.colour import paint_for_stdout
+from memhp.interfaces.cli.model_compare import add_compare_arguments, run_compare
 from memhp.interfaces.cli.model_exec import add_exec, run_exec
 from memhp.interfaces.cli.model_mount import add_mount, mount, umount
 from memhp.interfaces.cli.options import add_json_option, add_machine_option, machine_of
@@ -61,6 +62,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     restart = actions.add_parser("restart", description="Boot a machine anew.")
     restart.add_argument("file", metavar="FILE", help="the machine's state file")
     add_json_option(restart)
+    add_compare_arguments(actions)
     add_mount(actions.add_parser)
 
 
@@ -75,6 +77,7 @@ def run(args: Namespace) -> int:
         "tree": _tree,
         "log": _log,
         "restart": _restart,
+        "compare": run_compare,
         "mount": mount,
         "umount": umount,
     }

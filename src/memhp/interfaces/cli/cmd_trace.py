@@ -24,6 +24,7 @@ from memhp.core.errors import MemhpError
 from memhp.core.words import ExitCode
 from memhp.interfaces.cli.options import add_json_option
 from memhp.interfaces.cli.show import print_json
+from memhp.interfaces.cli.trace_pages import add_pages_arguments, run_pages
 from memhp.interfaces.cli.trace_record import (
     add_record_arguments,
     run_fuzz,
@@ -47,12 +48,19 @@ def add_arguments(parser: ArgumentParser) -> None:
     guess.add_argument("file", metavar="FILE", help="a recording, whole or stripped; - is stdin")
     strip = actions.add_parser("strip", description="Print a recording's inputs and hints alone.")
     strip.add_argument("file", metavar="FILE", help="a recording; - is stdin")
+    add_pages_arguments(actions)
     add_record_arguments(actions)
 
 
 def run(args: Namespace) -> ExitCode:
     """Do what was asked for."""
-    makes = {"replay": _replay, "record": run_record, "random": run_random, "fuzz": run_fuzz}
+    makes = {
+        "replay": _replay,
+        "record": run_record,
+        "random": run_random,
+        "fuzz": run_fuzz,
+        "pages": run_pages,
+    }
     if args.action in makes:
         return makes[args.action](args)
     document = read_recording(Path("/dev/stdin" if args.file == "-" else args.file))

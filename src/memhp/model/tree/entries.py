@@ -18,19 +18,22 @@ Write = Callable[[str], Steps[None]]
 class File:
     """A file that can be read, written, or both.
 
-    ``read`` gives the whole content, ``bytes`` where it is binary. A private
+    ``read`` gives the whole content, ``bytes`` where it is binary. A file that
+    is too large for that has ``at`` instead, which gives up to so many bytes
+    from an offset, none at its end. A private
     file is for its owner alone.
     """
 
     read: Callable[[], str | bytes] | None = None
     write: Write | None = None
+    at: Callable[[int, int], bytes] | None = None
     is_private: bool = False
 
     @property
     def mode(self) -> int:
         """Permission bits, as sysfs shows them."""
-        readers = 0o400 if self.is_private else 0o444
-        return (readers if self.read else 0) | (0o200 if self.write else 0)
+        readable = 0o400 if self.is_private or self.at else 0o444
+        return (readable if self.read or self.at else 0) | (0o200 if self.write else 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,11 +2,15 @@
 
 Source: ``meminfo_proc_show()``, ``node_read_meminfo()``.
 
-Model: rows that depend on what pages hold are zero.
+Model: rows of what the model does not do (swap, writeback, commits) are zero,
+and pages that were used lately are not told from others.
 """
+
+from collections.abc import Iterable, Mapping
 
 from memhp.core.geometry import NodeId, bytes_of
 from memhp.model.kernel import Kernel
+from memhp.model.page_numbers import PageNumbers
 from memhp.model.page_tables import Leaf
 from memhp.model.watermarks import watermarks
 
@@ -32,19 +36,21 @@ def meminfo(kernel: Kernel) -> str:
     """The machine's memory, in kB."""
     zones = list(kernel.zones.values())
     total = _kb(sum(zone.managed for zone in zones))
-    free = _kb(sum(zone.managed - zone.kernel_pages for zone in zones))
+    numbers = [kernel.numbers(zone) for zone in zones]
+    free = _kb(sum(each.free for each in numbers))
+    held = _held(numbers)
     reserve = _kb(sum(watermarks(kernel, zone).low for zone in kernel.populated_zones()))
-    rows = {"MemTotal": total, "MemFree": free, "MemAvailable": max(0, free - reserve)}
-    rows |= dict.fromkeys(_USER_ROWS, 0)
-    rows["PageTables"] = 0
-    rows |= dict.fromkeys(_KERNEL_ROWS, 0)
+    available = free - reserve + _available(held, reserve)
+    rows = {"MemTotal": total, "MemFree": free, "MemAvailable": max(0, available)}
+    rows |= {name: held.get(name, 0) for name in (*_USER_ROWS, "PageTables", *_KERNEL_ROWS)}
     rows |= {"CommitLimit": total // 2, "Committed_AS": 0}
-    rows |= {"VmallocTotal": _VMALLOC_TOTAL_KB, "VmallocUsed": 0, "VmallocChunk": 0, "Percpu": 0}
+    rows |= {"VmallocTotal": _VMALLOC_TOTAL_KB, "VmallocUsed": held["VmallocUsed"]}
+    rows |= {"VmallocChunk": 0, "Percpu": held["Percpu"]}
     text = "".join(_row(name, value) for name, value in rows.items())
     if kernel.profile.memory_failure:
         text += f"HardwareCorrupted: {_kb(kernel.poison_counter):>5} kB\n"
     huge = (*_HUGE_ROWS, *(("Unaccepted",) if kernel.profile.meminfo_unaccepted else ()))
-    text += "".join(_row(name, 0) for name in huge) + _huge_pages()
+    text += "".join(_row(name, held.get(name, 0)) for name in huge) + _huge_pages()
     return text + "".join(_row(name, value) for name, value in _direct_map(kernel).items())
 
 
@@ -52,15 +58,54 @@ def node_meminfo(kernel: Kernel, node: NodeId) -> str:
     """One node's memory, in kB."""
     zones = list(kernel.node_zones(node))
     total = _kb(sum(zone.managed for zone in zones))
-    free = _kb(sum(zone.managed - zone.kernel_pages for zone in zones))
+    numbers = [kernel.numbers(zone) for zone in zones]
+    free = _kb(sum(each.free for each in numbers))
+    held = _held(numbers)
     rows = {"MemTotal": total, "MemFree": free, "MemUsed": total - free}
-    rows |= dict.fromkeys(_NODE_ROWS, 0)
+    rows |= {name: held.get(name, 0) for name in _NODE_ROWS}
     if kernel.profile.meminfo_unaccepted:
         rows["Unaccepted"] = 0
     text = "".join(_node_row(kernel, node, name, kb) for name, kb in rows.items())
     for name in ("Total", "Free", "Surp"):
         text += f"Node {node} HugePages_{name + ':':<6} {0:>5}\n"
     return text
+
+
+def _held(numbers: Iterable[PageNumbers]) -> Mapping[str, int]:
+    """The rows that tell what holds pages, in kB."""
+    zones = list(numbers)
+
+    def kb(*kinds: str) -> int:
+        return _kb(sum(each.of(*kinds) for each in zones))
+
+    locked = _kb(sum(each.mlocked for each in zones))
+    anon, file, shmem = kb("ANON", "THP"), kb("FILE"), kb("SHMEM")
+    return {
+        "Cached": file + shmem,
+        "FilePages": file + shmem,
+        "Inactive": anon + shmem + file,
+        "Inactive(anon)": anon + shmem,
+        "Inactive(file)": file,
+        "Unevictable": locked,
+        "Mlocked": locked,
+        "AnonPages": anon,
+        "Mapped": shmem,
+        "Shmem": shmem,
+        "KReclaimable": kb("SLAB_RECLAIMABLE"),
+        "Slab": kb("SLAB", "SLAB_RECLAIMABLE"),
+        "SReclaimable": kb("SLAB_RECLAIMABLE"),
+        "SUnreclaim": kb("SLAB"),
+        "KernelStack": kb("STACK"),
+        "PageTables": kb("PAGE_TABLE"),
+        "VmallocUsed": kb("VMALLOC"),
+        "Percpu": kb("PERCPU"),
+        "AnonHugePages": kb("THP"),
+    }
+
+
+def _available(held: Mapping[str, int], low: int) -> int:
+    """What could be reclaimed: half of it, or all but the low marks (``si_mem_available()``)."""
+    return sum(kb - min(kb // 2, low) for kb in (held["Inactive(file)"], held["SReclaimable"]))
 
 
 def _node_row(kernel: Kernel, node: NodeId, name: str, kb: int) -> str:
@@ -72,10 +117,11 @@ def _node_row(kernel: Kernel, node: NodeId, name: str, kb: int) -> str:
 
 
 def _direct_map(kernel: Kernel) -> dict[str, int]:
-    """What entries of each size map; the rest of RAM is mapped by single pages."""
+    """What entries of each size map; ends of ranges below 2 MiB are not counted."""
     large = kernel.page_tables.direct_bytes(Leaf.PMD) // 1024
     huge = kernel.page_tables.direct_bytes(Leaf.PUD) // 1024
-    return {"DirectMap4k": 0, "DirectMap2M": large, "DirectMap1G": huge}
+    small = kernel.page_tables.direct_bytes(Leaf.PTE) // 1024
+    return {"DirectMap4k": small, "DirectMap2M": large, "DirectMap1G": huge}
 
 
 def _huge_pages() -> str:

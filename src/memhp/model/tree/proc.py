@@ -7,21 +7,21 @@ from memhp.model.kernel import Kernel
 from memhp.model.steps import KernelRefusal
 from memhp.model.tree.entries import Directory, Entry, File, at_once, directory, text, word
 from memhp.model.tree.meminfo import meminfo
+from memhp.model.tree.page_files import page_files
 from memhp.model.tree.zoneinfo import zoneinfo
 from memhp.model.watermarks import min_free_kbytes
 
 
 def proc_directory(kernel: Kernel) -> Directory:
     """The files of ``/proc`` that tell of memory."""
-    return directory(
-        {
-            "cmdline": text(kernel.line.text + "\n"),
-            "iomem": File(read=lambda: _iomem(kernel)),
-            "meminfo": File(read=lambda: meminfo(kernel)),
-            "sys": directory({"vm": _sysctls(kernel)}),
-            "zoneinfo": File(read=lambda: zoneinfo(kernel)),
-        }
-    )
+    files: dict[str, Entry] = {
+        "cmdline": text(kernel.line.text + "\n"),
+        "iomem": File(read=lambda: _iomem(kernel)),
+        "meminfo": File(read=lambda: meminfo(kernel)),
+        "sys": directory({"vm": _sysctls(kernel)}),
+        "zoneinfo": File(read=lambda: zoneinfo(kernel)),
+    }
+    return directory(files | page_files(kernel))
 
 
 def _sysctls(kernel: Kernel) -> Directory:

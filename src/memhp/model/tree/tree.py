@@ -13,6 +13,8 @@ from memhp.model.tree.parameters import memory_hotplug_parameters
 from memhp.model.tree.proc import proc_directory
 from memhp.model.tree.processors import processor_directory
 
+_WHOLE = 1 << 62
+
 
 class Tree:
     """Files by absolute path, with the kernel's own paths, text and errno."""
@@ -29,6 +31,13 @@ class Tree:
         """Read any file as bytes; raises as ``read()`` does."""
         content = self._read(path)
         return content if isinstance(content, bytes) else content.encode("ascii")
+
+    def read_at(self, path: str, offset: int, size: int) -> bytes:
+        """Read a part of any file; raises as ``read()`` does, EINVAL where it is no part of it."""
+        entry = self._file(path)
+        if entry.at is not None:
+            return entry.at(offset, size)
+        return self.read_bytes(path)[offset : offset + size]
 
     def write(self, path: str, text: str) -> None:
         """Write and wait for the end of it; raises ``KernelRefusal`` with the kernel's errno."""
@@ -80,6 +89,8 @@ class Tree:
 
     def _read(self, path: str) -> str | bytes:
         entry = self._file(path)
+        if entry.at is not None:
+            return entry.at(0, _WHOLE)
         if entry.read is None:
             raise KernelRefusal(errno.EACCES, f"{path} cannot be read")
         return entry.read()

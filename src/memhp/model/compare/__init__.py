@@ -1,0 +1,1 @@
+"""One workload under several policies, and what each costs."""

@@ -1,0 +1,368 @@
+"""Who holds which page: holdings, and the table that leads from each to its frames and back.
+
+A *holding* is what one request got: chunks of one order, of one kind, for one
+owner. Each chunk has a slot in one large table. The frame's ``link`` names the
+slot and travels with what the page holds; the table names the frame and is
+what a page table or a mapping is to the kernel. So both directions are one
+look, for a thousand pages at once, and a page that was lost, doubled or left
+behind shows as two that do not point at each other.
+"""
+
+import mmap
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from memhp.core.geometry import PAGES_PER_PAGEBLOCK
+from memhp.model.pages.frames import (
+    MOVABLE,
+    MOVABLE_TAIL,
+    ORDER,
+    UNMOVABLE,
+    UNMOVABLE_TAIL,
+    Frames,
+    Pfns,
+    lazy_array,
+)
+from memhp.model.pages.words import KIND_NUMBER, KINDS, PageKind
+
+SLOTS_PER_UNIT: Final = 16
+_MOST_SLOTS: Final = 0xFFFFFFF0
+_MOST_ZONES: Final = 1 << 12
+_MOST_HOLDINGS: Final = 1 << 28
+_SPLIT: Final = {PageKind.THP: PageKind.ANON}
+_WASTE: Final = 1 << 20
+"""The table is not packed for less than this many dead slots."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Holding:
+    """Chunks of one order that one owner got for one purpose.
+
+    ``number`` is never used twice. ``first`` is its first slot and ``count``
+    how many it has, those of freed chunks included. A ``pinned`` holding looks
+    movable and is not. ``origin`` is where the content of a part of a split
+    chunk came from: the number of a holding and a page in it. ``shared_with``
+    are the owners that map the same pages after a fork.
+    """
+
+    number: int
+    kind: PageKind
+    owner: str
+    order: int
+    first: int
+    count: int
+    pinned: bool = False
+    mlocked: bool = False
+    origin: tuple[int, int] | None = None
+    shared_with: tuple[str, ...] = ()
+
+    @property
+    def movable(self) -> bool:
+        """Whether its pages look movable to the kernel."""
+        return self.kind.movable
+
+
+class Holders:
+    """All holdings of a machine."""
+
+    __slots__ = (
+        "_maps",
+        "counts",
+        "dead_slots",
+        "frames",
+        "free_regions",
+        "holder_of_unit",
+        "holdings",
+        "idle_of",
+        "kind_of",
+        "live_of",
+        "mapcount_of",
+        "mlocked_of",
+        "next_number",
+        "next_slot",
+        "no_frame",
+        "pinned_of",
+        "table",
+    )
+
+    def __init__(self, frames: Frames) -> None:
+        self.frames = frames
+        self.holdings: dict[int, Holding] = {}
+        self.next_slot = 0
+        self.dead_slots = 0
+        self.next_number = 1
+        self.free_regions: dict[int, list[int]] = {}
+        slots = min(_MOST_SLOTS, 2 * frames.nr_frames + _WASTE)
+        self.counts: npt.NDArray[np.int64] = np.zeros((_MOST_ZONES, len(KINDS)), np.int64)
+        """Pages by the number of their zone and the kind of their holder."""
+        self._maps: list[mmap.mmap] = []
+        # Frames beyond 16 TiB need more than 32 bits.
+        narrow = frames.nr_frames <= np.iinfo(np.uint32).max
+        self.table: npt.NDArray[Any] = self._lazy(slots, np.uint32 if narrow else np.int64)
+        self.no_frame = int(np.iinfo(self.table.dtype).max)
+        self.holder_of_unit: npt.NDArray[np.uint32] = self._lazy(
+            slots // SLOTS_PER_UNIT + 1, np.uint32
+        )
+        self.kind_of: npt.NDArray[np.uint8] = self._lazy(_MOST_HOLDINGS, np.uint8)
+        self.pinned_of: npt.NDArray[np.uint8] = self._lazy(_MOST_HOLDINGS, np.uint8)
+        self.idle_of: npt.NDArray[np.uint8] = self._lazy(_MOST_HOLDINGS, np.uint8)
+        self.mlocked_of: npt.NDArray[np.uint8] = self._lazy(_MOST_HOLDINGS, np.uint8)
+        self.mapcount_of: npt.NDArray[np.uint32] = self._lazy(_MOST_HOLDINGS, np.uint32)
+        self.live_of: npt.NDArray[np.int32] = self._lazy(_MOST_HOLDINGS, np.int32)
+
+    def _lazy(self, length: int, dtype: Any) -> npt.NDArray[Any]:
+        array, backing = lazy_array(length, dtype)
+        self._maps.append(backing)
+        return array
+
+    def hold(
+        self,
+        heads: Pfns,
+        order: int,
+        kind: PageKind,
+        owner: str,
+    ) -> Holding:
+        """Write down that an owner holds these chunks, which were just taken."""
+        first = self._slots(len(heads))
+        holding = Holding(
+            number=self.next_number,
+            kind=kind,
+            owner=owner,
+            order=order,
+            first=first,
+            count=len(heads),
+        )
+        self.next_number += 1
+        self.holdings[holding.number] = holding
+        self.kind_of[holding.number] = KIND_NUMBER[kind]
+        self.live_of[holding.number] = len(heads)
+        self.mapcount_of[holding.number] = kind.mapped
+        self.table[first : first + len(heads)] = heads
+        units = -(-len(heads) // SLOTS_PER_UNIT)
+        unit = first // SLOTS_PER_UNIT
+        self.holder_of_unit[unit : unit + units] = holding.number
+        self.frames.link[heads] = np.arange(first, first + len(heads), dtype=np.uint32)
+        self._write(heads, order, movable=kind.movable)
+        self._count(heads, KIND_NUMBER[kind], 1 << order)
+        return holding
+
+    def take_over(self, holding: Holding) -> None:
+        """Take a holding as it was saved; ``place()`` tells its frames."""
+        self.holdings[holding.number] = holding
+        self.kind_of[holding.number] = KIND_NUMBER[holding.kind]
+        self.table[holding.first : holding.first + holding.count] = self.no_frame
+        unit, units = holding.first // SLOTS_PER_UNIT, -(-holding.count // SLOTS_PER_UNIT)
+        self.holder_of_unit[unit : unit + units] = holding.number
+
+    def place(self, heads: Pfns, slots: npt.NDArray[np.uint32]) -> None:
+        """Say in which slots of the table the chunks are that begin at these frames."""
+        if len(heads) != len(slots):
+            raise ValueError("there are not as many slots as chunks")
+        self.table[slots] = heads
+        self.frames.link[heads] = slots
+        numbers = self.holder_of_unit[slots // SLOTS_PER_UNIT]
+        kinds = self.kind_of[numbers]
+        orders = self.frames.state[heads] & ORDER
+        for order in np.unique(orders).tolist():
+            mine = orders == order
+            self._count(heads[mine], kinds[mine], 1 << order)
+
+    def recount(self) -> None:
+        """Count what is left of each holding, once all are placed."""
+        for holding in self.holdings.values():
+            part = self.table[holding.first : holding.first + holding.count]
+            self.live_of[holding.number] = np.count_nonzero(part != self.no_frame)
+
+    def live(self, holding: Holding) -> int:
+        """How many chunks of a holding are left."""
+        return int(self.live_of[holding.number])
+
+    def heads(self, holding: Holding) -> Pfns:
+        """The first frames of what is left of a holding, in the order in which it came."""
+        found = self.table[holding.first : holding.first + holding.count]
+        left: Pfns = found[found != self.no_frame].astype(np.int64)
+        return left
+
+    def numbers_at(self, heads: Pfns) -> npt.NDArray[np.uint32]:
+        """The numbers of the holdings that chunks belong to."""
+        return self.holder_of_unit[self.frames.link[heads] // SLOTS_PER_UNIT]
+
+    def at(self, head: int) -> Holding:
+        """The holding that a chunk belongs to."""
+        slot = self.frames.link_view[head]
+        return self.holdings[int(self.holder_of_unit[slot // SLOTS_PER_UNIT])]
+
+    def pinned_at(self, heads: Pfns) -> npt.NDArray[np.bool_]:
+        """Which chunks somebody keeps from moving."""
+        pinned: npt.NDArray[np.bool_] = self.pinned_of[self.numbers_at(heads)] != 0
+        return pinned
+
+    def identity(self, head: int) -> tuple[int, int]:
+        """What a chunk holds: the number of the holding that it came with, and its page there.
+
+        Never the same for two pages, and the same wherever the content moves.
+        """
+        holding = self.at(head)
+        place = self.frames.link_view[head] - holding.first
+        number, before = holding.origin or (holding.number, 0)
+        return number, before + (place << holding.order)
+
+    def split(self, head: int) -> Holding:
+        """Make single pages of a chunk, which the same owner goes on holding."""
+        holding = self.at(head)
+        number, page = self.identity(head)
+        self.let_go(np.array([head]))
+        pages = np.arange(head, head + (1 << holding.order))
+        parts = self.hold(pages, 0, _SPLIT.get(holding.kind, holding.kind), holding.owner)
+        parts.origin = (number, page)
+        parts.shared_with = holding.shared_with
+        self._inherit(parts, holding)
+        return parts
+
+    def let_go(self, heads: Pfns) -> None:
+        """Forget that anybody holds these chunks; a holding without any is gone."""
+        slots = self.frames.link[heads]
+        self.table[slots] = self.no_frame
+        numbers = self.holder_of_unit[slots // SLOTS_PER_UNIT]
+        freed = -(1 << int(self.frames.state[heads[0]] & ORDER))
+        if (numbers == numbers[0]).all():
+            self._count(heads, int(self.kind_of[numbers[0]]), freed)
+            numbers, counts = numbers[:1], np.array([len(heads)])
+        else:
+            self._count(heads, self.kind_of[numbers], freed)
+            numbers, counts = np.unique(numbers, return_counts=True)
+        left = self.live_of[numbers] - counts
+        self.live_of[numbers] = left
+        for number in numbers[left == 0].tolist():
+            self._drop(self.holdings.pop(number))
+
+    def move(self, old: Pfns, new: Pfns) -> None:
+        """Say that what these chunks held is now in those, which were just taken.
+
+        All are of one order. The old frames are left for the caller to free.
+        """
+        slots = self.frames.link[old]
+        self.table[slots] = new
+        self.frames.link[new] = slots
+        code = self.frames.state[old]
+        order = int(code[0] & ORDER)
+        kinds = self.kind_of[self.holder_of_unit[slots // SLOTS_PER_UNIT]]
+        self._count(old, kinds, -(1 << order))
+        self._count(new, kinds, 1 << order)
+        if order:
+            inside = np.arange(1 << order)
+            state = self.frames.state
+            state[(new[:, None] + inside).ravel()] = state[(old[:, None] + inside).ravel()]
+        else:
+            self.frames.state[new] = code
+
+    def swap(self, one: Holding, other: Holding) -> None:
+        """Say that two holdings of the same size and order have changed places."""
+        here, there = self.heads(one), self.heads(other)
+        slots = self.frames.link[here].copy()
+        self.frames.link[here] = self.frames.link[there]
+        self.frames.link[there] = slots
+        self.table[self.frames.link[here]] = here
+        self.table[self.frames.link[there]] = there
+
+    def cut(self, holding: Holding, count: int) -> Holding:
+        """Make a holding of its own of up to so many chunks, the first that are left in a row."""
+        heads = self.heads(holding)
+        slots = self.frames.link[heads].astype(np.int64)
+        in_a_row = int(np.argmax(np.append(np.diff(slots) != 1, [True]))) + 1
+        heads = heads[: min(count, in_a_row)]
+        number, page = self.identity(int(heads[0]))
+        self.let_go(heads)
+        part = self.hold(heads, holding.order, holding.kind, holding.owner)
+        part.origin = (number, page)
+        part.shared_with = holding.shared_with
+        self._inherit(part, holding)
+        return part
+
+    def _inherit(self, part: Holding, whole: Holding) -> None:
+        """Pin, lock and map a part as the whole was."""
+        self.pin(part, pinned=whole.pinned)
+        self.mlock(part, mlocked=whole.mlocked)
+        self.mapcount_of[part.number] = self.mapcount_of[whole.number]
+
+    def pin(self, holding: Holding, *, pinned: bool = True) -> None:
+        """Pin a holding's pages, as ``FOLL_LONGTERM`` does, or let them loose."""
+        holding.pinned = pinned
+        self.pinned_of[holding.number] = pinned
+
+    def mlock(self, holding: Holding, *, mlocked: bool = True) -> None:
+        """Lock a holding's pages in memory, or unlock them: they move all the same."""
+        holding.mlocked = mlocked
+        self.mlocked_of[holding.number] = mlocked
+
+    def mlocked_in(self, zone: int) -> int:
+        """Count the locked pages in the zone of a number."""
+        locked = [each for each in self.holdings.values() if each.mlocked]
+        zones = (
+            (self.frames.zone[self.heads(each) // PAGES_PER_PAGEBLOCK], each) for each in locked
+        )
+        return sum(int(np.count_nonzero(found == zone)) << each.order for found, each in zones)
+
+    def map_again(self, holding: Holding, times: int = 1) -> None:
+        """Count that more (or fewer) processes map a holding's pages."""
+        self.mapcount_of[holding.number] = int(self.mapcount_of[holding.number]) + times
+
+    def pack(self) -> None:
+        """Close the gaps that dead holdings left in the table."""
+        place = 0
+        for holding in sorted(self.holdings.values(), key=lambda each: each.first):
+            units = -(-holding.count // SLOTS_PER_UNIT)
+            if place != holding.first:
+                part = self.table[holding.first : holding.first + holding.count].copy()
+                self.table[place : place + holding.count] = part
+                live = part != self.no_frame
+                slots = np.arange(place, place + holding.count, dtype=np.uint32)
+                self.frames.link[part[live]] = slots[live]
+                unit = place // SLOTS_PER_UNIT
+                self.holder_of_unit[unit : unit + units] = holding.number
+                holding.first = place
+            place += units * SLOTS_PER_UNIT
+        self.next_slot, self.dead_slots = place, 0
+        self.free_regions.clear()
+
+    def _count(self, heads: Pfns, kinds: npt.NDArray[np.uint8] | int, nr_pages: int) -> None:
+        """Count pages by zone and kind; so many for each chunk."""
+        zones = self.frames.zone[heads // PAGES_PER_PAGEBLOCK]
+        if isinstance(kinds, int) and (zones == zones[0]).all():
+            self.counts[zones[0], kinds] += len(heads) * nr_pages
+            return
+        keys = zones.astype(np.int64) * len(KINDS) + kinds
+        number = np.bincount(keys)
+        self.counts.reshape(-1)[: len(number)] += number * nr_pages
+
+    def _slots(self, count: int) -> int:
+        """Find room in the table: where a holding of this size was, or at the end."""
+        units = -(-count // SLOTS_PER_UNIT)
+        same = self.free_regions.get(units)
+        if same:
+            self.dead_slots -= units * SLOTS_PER_UNIT
+            return same.pop()
+        wasteful = self.dead_slots > max(_WASTE, self.next_slot // 2)
+        if wasteful or self.next_slot + units * SLOTS_PER_UNIT > len(self.table):
+            self.pack()
+        first = self.next_slot
+        if first + units * SLOTS_PER_UNIT > len(self.table):
+            raise MemoryError("the model has no room for more pages in use")
+        self.next_slot += units * SLOTS_PER_UNIT
+        return first
+
+    def _drop(self, holding: Holding) -> None:
+        units = -(-holding.count // SLOTS_PER_UNIT)
+        self.free_regions.setdefault(units, []).append(holding.first)
+        self.dead_slots += units * SLOTS_PER_UNIT
+        self.pinned_of[holding.number] = 0
+
+    def _write(self, heads: Pfns, order: int, *, movable: bool) -> None:
+        state = self.frames.state
+        if order:
+            tail = MOVABLE_TAIL if movable else UNMOVABLE_TAIL
+            state[(heads[:, None] + np.arange(1 << order)).ravel()] = tail
+        state[heads] = (MOVABLE if movable else UNMOVABLE) | order
