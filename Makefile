@@ -8,13 +8,17 @@ BIN := $(VENV)/bin
 # How long 'make fuzz' goes on.
 MINUTES ?= 10
 
-.PHONY: help demo test fuzz bench lint format clean
+.PHONY: help demo lab-demo test fuzz bench lint format clean
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.ready ## run the main job on the embedded model machine
 	@scripts/demo $(BIN)/memhp
+
+lab-demo: $(VENV)/.ready-dev ## replace a failing DIMM of a real Linux guest
+	@scripts/packages
+	@$(BIN)/python scripts/lab-demo $(BIN)/memhp
 
 test: $(VENV)/.ready-dev ## set up what is missing and run every check
 	@scripts/packages

@@ -1,5 +1,7 @@
 """Units of the memory map, and the words that the kernel has for its parts."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -70,7 +72,11 @@ def block(
     nodes: tuple[int, ...] = (0,),
 ) -> MemoryBlock:
     return MemoryBlock(
-        block=BlockId(0), state=state, zone=zone, nodes=tuple(map(NodeId, nodes)), valid_zones=()
+        block=BlockId(0),
+        state=state,
+        zone=zone,
+        nodes=tuple(map(NodeId, nodes)),
+        valid_zones=("none" if zone is None else str(zone),),
     )
 
 
@@ -79,6 +85,12 @@ def block(
 def test_which_blocks_can_be_tried(state: BlockState, zone: ZoneType | None) -> None:
     online_in_one_zone = state == "online" and zone is not None
     assert block(state, zone).can_be_tried is online_in_one_zone
+
+
+@pytest.mark.parametrize("state", BlockState)
+def test_a_block_whose_zone_nobody_can_tell_may_go(state: BlockState) -> None:
+    unknown = replace(block(state, None), valid_zones=())
+    assert unknown.can_be_tried is (state == "online")
 
 
 @pytest.mark.parametrize(("nodes", "node"), [((), None), ((3,), 3), ((0, 2, 1), 1)])

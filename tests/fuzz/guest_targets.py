@@ -1,15 +1,21 @@
 """What guests say: QEMU's monitor, the shell on the serial line, files copied through it."""
 
+import asyncio
 import base64
 import json
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import Random
 from typing import Any, Self, cast
+
+import pytest
+from qemu.qmp import ExecuteError, Message, Runstate
+from qemu.qmp.models import ErrorResponse
 
 from fuzz.mutation import dump, mutate_bytes
 from fuzz.seeds import JSON, TEXT, any_json, any_text, archive_of, recordings, saved_tree, steps_of
@@ -18,49 +24,81 @@ from fuzz.target import Attempt, Shape, Target
 from memhp.core.errors import ContactLost, MemhpError
 from memhp.core.geometry import NodeId
 from memhp.core.guest_shape import GuestShape
-from memhp.core.plan import AddDevice, RemoveDevice
 from memhp.core.snapshot import Want
 from memhp.machines.lab.guest import Guest
 from memhp.machines.lab.kernels import LabKernel
 from memhp.machines.lab.machine import LabMachine
-from memhp.machines.lab.monitor import Monitor, monitor_of
+from memhp.machines.lab.monitor import monitor_of
 from memhp.machines.lab.observe_guest import observe_guest
 from memhp.machines.lab.record import _Recorder
 from memhp.machines.lab.serial_shell import SerialShell
+from memhp.machines.qemu import connection
+from memhp.machines.qemu.connection import Connection
+from memhp.machines.qemu.monitor import Monitor
+from memhp.machines.qemu.physical import Wanted
 from memhp.model.trace.scenario import Scenario
 
 Json = dict[str, Any]
-_DIMM = {"id": "d0", "addr": 1 << 32, "size": 1 << 27, "node": 0, "slot": 0, "hotplugged": True}
+_DIMM = {"id": "d0", "addr": 1 << 32, "size": 1 << 27, "node": 0, "slot": 0} | {
+    "hotplugged": True,
+    "memdev": "/objects/d0-memory",
+}
 _VIRTIO = {"id": "v0", "memaddr": 1 << 33, "max-size": 1 << 29, "size": 0, "node": 0} | {
-    "block-size": 1 << 21
+    "block-size": 1 << 21,
+    "requested-size": 0,
+    "memdev": "/objects/v0-memory",
 }
 _DEVICES = {"return": [{"type": "dimm", "data": _DIMM}, {"type": "virtio-mem", "data": _VIRTIO}]}
 _TIME = {"timestamp": {"seconds": 1, "microseconds": 2}}
 _OST = {"device": "d0", "slot": "0", "slot-type": "DIMM", "source": 1, "status": 0}
 
 
-class Protocol:
-    """QEMU's side of the monitor: answers and events in the order in which they were given."""
+class Said:
+    """Events in the order in which they were given; then none comes."""
+
+    def __init__(self, events: Any) -> None:
+        self._events = list(events) if isinstance(events, list) else [events]
+
+    def clear(self) -> None:
+        """Nothing is forgotten: events are those of the next command."""
+
+    async def get(self) -> Any:
+        if not self._events:
+            await asyncio.Event().wait()
+        return self._events.pop(0)
+
+
+class Client:
+    """QEMU's client of the library: answers in turn, and events."""
+
+    runstate = Runstate.RUNNING
 
     def __init__(self, replies: Any, events: Any) -> None:
         self._replies = list(replies) if isinstance(replies, list) else [replies]
-        self._events = list(events) if isinstance(events, list) else [events]
+        self.events = Said(events)
 
-    def clear_events(self) -> None:
-        """Nothing is forgotten: events are those of the next command."""
-
-    def cmd_raw(self, _name: str, _arguments: object) -> Any:
-        """The next answer, in turn."""
+    async def execute(self, _command: str, _arguments: object) -> Any:
+        """The next answer, in turn, as the library takes it apart."""
         if not self._replies:
-            raise TimeoutError
+            raise EOFError
         self._replies.append(self._replies.pop(0))
-        return self._replies[-1]
+        reply = self._replies[-1]
+        if isinstance(reply, dict) and "error" in reply:
+            message = Message(reply)
+            raise ExecuteError(ErrorResponse(message), message, message)
+        return reply["return"]
 
-    def pull_event(self, wait: float) -> Any:
-        """The next event, while there is any."""
-        if not self._events or wait <= 0:
-            raise TimeoutError
-        return self._events.pop(0)
+    async def runstate_changed(self) -> Runstate:
+        await asyncio.Event().wait()
+        return self.runstate
+
+
+@contextmanager
+def monitor_saying(known: Mapping[str, Any]) -> Iterator[Monitor]:
+    """A monitor that says what a document has."""
+    client = Client(known.get("replies", []), known.get("events", []))
+    with asyncio.Runner() as runner:
+        yield Monitor(runner, Connection(cast(Any, client), "lab:g", "QEMU"))
 
 
 class Shell:
@@ -109,14 +147,18 @@ def _document(data: bytes) -> Any:
         return data.decode("utf-8", "replace")
 
 
+def _soon() -> float:
+    return time.monotonic() + 0.01
+
+
 def _monitor(_folder: Path) -> Attempt:
+    wanted = Wanted(name="d0", size_bytes=1 << 27, start=1 << 32)
     actions: tuple[Callable[[Monitor], object], ...] = (
-        lambda monitor: monitor.dimms(),
-        lambda monitor: monitor.memory_devices("virtio-mem"),
-        lambda monitor: monitor.add(AddDevice(device="d0", size_bytes=1 << 27, node=NodeId(0))),
-        lambda monitor: monitor.remove(RemoveDevice(device="d0")),
-        lambda monitor: monitor.plug("d0", 1 << 27, 0, 1 << 32),
-        lambda monitor: monitor.unplug("d0"),
+        lambda monitor: monitor.memory_devices("dimm"),
+        lambda monitor: monitor.account(),
+        lambda monitor: monitor.address_of("d0"),
+        lambda monitor: monitor.plug(wanted, _soon()),
+        lambda monitor: monitor.unplug("d0", _soon()),
         lambda monitor: monitor.request_size("v0", 1 << 28),
         lambda monitor: monitor.plugged_size("v0"),
     )
@@ -126,7 +168,8 @@ def _monitor(_folder: Path) -> Attempt:
         known = document if isinstance(document, dict) else {"replies": document}
         for number, action in enumerate(actions):
             if known.get("only", number) in (number, None):
-                action(Monitor(Protocol(known.get("replies", []), known.get("events", []))))
+                with monitor_saying(known) as monitor:
+                    action(monitor)
 
     return attempt
 
@@ -137,16 +180,27 @@ def _conversations() -> list[bytes]:
     ost = {"event": "ACPI_DEVICE_OST", "data": {"info": _OST}}
     refused = {"event": "ACPI_DEVICE_OST", "data": {"info": _OST | {"source": 3, "status": 130}}}
     deleted = {"event": "DEVICE_DELETED", "data": {"device": "d0", "path": "/machine/d0"}}
+    machine = {"return": {"size": 1 << 30, "slots": 4, "max-size": 1 << 34}}
+    backends = {"return": [{"id": "d0-memory", "size": 1 << 27, "share": False}]}
+    reports = {"return": [{"device": "d0", "slot": "0", "source": 1, "status": 0}]}
+    objects = {"return": [{"name": "type", "type": "string"}, {"name": "d0-memory"}]}
+    devices = [_DEVICES, reports]
+    account = [machine, {"return": {"base-memory": 1 << 30}}, *devices, backends, objects]
+    asked = [*devices, error, error, done, done, done]
     talks = [
-        (0, [_DEVICES], []),
-        (1, [_DEVICES], []),
-        *((2, [done], [other, ost]) for other in ({"event": "RTC_CHANGE", "data": {}}, deleted)),
-        (3, [done], [deleted]),
-        (3, [done], [refused]),
-        (4, [done, error], []),
+        (0, devices, []),
+        (1, account, []),
+        (2, devices, []),
+        *(
+            (3, [error, error, done, *account, done, answer, error, done], [other, ost])
+            for other in ({"event": "RTC_CHANGE", "data": {}}, deleted)
+            for answer in (done, error)
+        ),
+        (4, [*asked, *devices, done], [deleted]),
+        (4, [*asked, *devices, done], [refused]),
         (5, [error], []),
-        (6, [done], []),
-        (7, [{"return": 1 << 28}], []),
+        (5, [done], []),
+        (6, [{"return": 1 << 28}], []),
     ]
     return [
         dump({"only": only, "replies": replies, "events": events})
@@ -197,11 +251,11 @@ def _recorded(folder: Path) -> Attempt:
         known: Mapping[str, Any] = document if isinstance(document, dict) else {"said": document}
         (folder / "config").write_bytes(data)
         shell = cast(SerialShell, Shell(known.get("said", "")))
-        monitor = Monitor(Protocol(known.get("replies", []), known.get("events", [])))
-        recorder = _Recorder(shell, monitor)
-        recorder.text("uname -r")
-        recorder.machine(scenario, kernel)
-        list(recorder.steps(scenario, lambda _what: None))
+        with monitor_saying(known) as monitor:
+            recorder = _Recorder(shell, monitor)
+            recorder.text("uname -r")
+            recorder.machine(scenario, kernel)
+            list(recorder.steps(scenario, lambda _what: None))
 
     return attempt
 
@@ -327,6 +381,15 @@ def _serial(folder: Path) -> Attempt:
     return attempt
 
 
+@contextmanager
+def impatient() -> Iterator[None]:
+    """Who says nothing is not waited for."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(connection, "CONNECT_SECONDS", 0.1)
+        patch.setattr(connection, "ANSWER_SECONDS", 0.1)
+        yield
+
+
 def _wire(folder: Path) -> Attempt:
     """QEMU's monitor as bytes on its socket, through the library that speaks its language."""
     path = folder / "qmp"
@@ -340,9 +403,8 @@ def _wire(folder: Path) -> Attempt:
             greeting=greeting + b"\n",
         )
         try:
-            with monitor_of(cast(Guest, ShellOnly("", path))) as monitor:
-                # No event is waited for: the library lets nobody know that none will come.
-                monitor.dimms()
+            with impatient(), monitor_of(cast(Guest, ShellOnly("", path))) as monitor:
+                monitor.memory_devices("dimm")
                 monitor.request_size("v0", 1 << 28)
                 monitor.plugged_size("v0")
         finally:
@@ -354,13 +416,15 @@ def _wire(folder: Path) -> Attempt:
 def _wires() -> Iterator[bytes]:
     version = {"qemu": {"micro": 0, "minor": 2, "major": 7}, "package": ""}
     greeting = json.dumps({"QMP": {"version": version, "capabilities": ["oob"]}})
-    done, devices = json.dumps({"return": {}}), json.dumps(_DEVICES)
     deleted = json.dumps({"event": "DEVICE_DELETED", "data": {"device": "d0"}} | _TIME)
-    refused = json.dumps({"error": {"class": "GenericError", "desc": "no d0"}})
-    # Two lines where one is awaited come together, as an event does right behind an answer.
-    size = json.dumps({"return": 1 << 28})
-    yield "\n".join((greeting, done, devices, f"{deleted}\r{done}", size)).encode()
-    yield f"{greeting}\n{done}\n{devices}\n{refused}\n{size}".encode()
+    done: Json = {"return": {}}
+    refused: Json = {"error": {"class": "X", "desc": "no d0"}}
+    for answer in (done, refused):
+        replies: tuple[Json, ...] = (_DEVICES, {"return": []}, answer, {"return": 1 << 28})
+        numbered = [json.dumps(r | {"id": f"__qmp#{n:05}"}) for n, r in enumerate(replies)]
+        # Two lines where one is awaited come together, as an event does right behind an answer.
+        numbered[2] = f"{deleted}\r{numbered[2]}"
+        yield "\n".join((greeting, json.dumps(done), *numbered)).encode()
 
 
 TARGETS = (

@@ -11,10 +11,10 @@ from memhp.core.ranges import format_list, parse_list
 from memhp.core.targets import format_size, parse_size, parse_target
 from memhp.interfaces.cli.main import main
 from memhp.interfaces.cli.show_boot import state_of_kernel
-from memhp.machines.lab.shell_errors import errno_name
 from memhp.machines.linux.numbers import indexed, number, number_list
 from memhp.machines.model import ModelMachine
 from memhp.machines.open import open_machine
+from memhp.machines.qemu.shell_errors import errno_name
 from memhp.model.description import parse_description, start
 from memhp.model.steps import KernelRefusal
 from memhp.model.tree.entries import Directory, File

@@ -9,6 +9,7 @@
     │   ├── DescriptionError   the TOML file of a model machine
     │   ├── StateFileError     the state file of a model machine
     │   ├── MachineLocked      another writer is at work
+    │   ├── CommandDenied      QEMU, or the agent in a guest, refuses a command
     │   └── ContactLost        asked, and the outcome is unknown
     ├── NoSuchObject           a block, node, device or file that is not there
     ├── NotSupported           this machine cannot do that
@@ -91,6 +92,21 @@ class MachineLocked(MachineError):
     """Another writer holds the machine."""
 
     exit_code = ExitCode.LOCKED
+
+
+class CommandDenied(MachineError):
+    """QEMU or a guest's agent has understood a command and refuses it; nothing was done.
+
+    ``kind`` is the protocol's class of error, ``answer`` its sentence.
+    """
+
+    exit_code = ExitCode.REFUSED
+
+    def __init__(self, *, machine: str, command: str, kind: str, answer: str) -> None:
+        super().__init__(machine=machine, problem=f"refuses '{command}' ({answer})")
+        self.command = command
+        self.kind = kind
+        self.answer = answer
 
 
 class ContactLost(MachineError):

@@ -28,7 +28,8 @@ class GuestShape:
 
     ``nodes`` has the bytes that each node boots with; a node with 0 gets its
     memory later. ``hotpluggable_nodes`` are those whose boot memory the SRAT
-    flags as hot-pluggable. ``kernel`` names a series (``6.12``).
+    flags as hot-pluggable. ``kernel`` names a series (``6.12``). ``agent`` tells
+    whether QEMU's guest agent runs in it.
     """
 
     kernel: str
@@ -37,3 +38,4 @@ class GuestShape:
     hotpluggable_nodes: tuple[NodeId, ...] = ()
     dimms: tuple[BootDimm, ...] = ()
     virtio_mem: tuple[VirtioMemShape, ...] = ()
+    agent: bool = False

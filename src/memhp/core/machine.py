@@ -1,7 +1,7 @@
 """The narrow door: all that the rest of memhp knows of any machine."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from memhp.core.census import BlockCensus
 from memhp.core.events import StepProgress
@@ -55,3 +55,27 @@ class Machine(Protocol):
         target has changed. ``until`` is a deadline in seconds of the
         machine's monotonic clock; ``None`` waits for as long as it takes.
         """
+
+
+@runtime_checkable
+class Settling(Protocol):
+    """A machine on which something may have ended when nobody looked."""
+
+    def settle(self) -> tuple[str, ...]:
+        """Finish that, before anything else is done; returns the devices that have gone."""
+
+
+@runtime_checkable
+class Cautious(Protocol):
+    """A machine of which not everything can be known or done."""
+
+    def cautions(self) -> tuple[str, ...]:
+        """What a person should know before it is changed, in sentences."""
+
+
+@runtime_checkable
+class Restartable(Protocol):
+    """A machine that forgets its devices when it is started again, unless it is told of them."""
+
+    def restart_arguments(self) -> tuple[str, ...]:
+        """The arguments, one option each, that keep its devices as they are now."""

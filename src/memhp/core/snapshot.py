@@ -57,9 +57,10 @@ class MemoryBlock:
         """Whether the kernel would even look at its pages.
 
         A block that spans zones is refused by ``memory_block_offline()``
-        before any page is isolated.
+        before any page is isolated. One of which nobody can tell the zone may go.
         """
-        return self.state is BlockState.ONLINE and self.zone is not None
+        known = self.zone is not None or not self.valid_zones
+        return self.state is BlockState.ONLINE and known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Which machine an address means: ``linux:``, ``model:NAME``, ``model:FILE/GUEST``, ``lab:NAME``.
+"""Which machine an address means: ``linux:``, ``model:NAME``, ``qemu:SOCKET``, ``lab:NAME``.
 
 Drivers are imported only where they are used.
 """
@@ -11,10 +11,11 @@ if TYPE_CHECKING:  # a listing of this host needs nothing but its reader
     from memhp.core.listing import BlockLister
     from memhp.core.machine import Machine
     from memhp.machines.lab.machine import LabMachine
+    from memhp.machines.qemu.machine import QemuMachine
 
 _KINDS = (
     "addresses are linux:, linux:DIR (a saved tree or a mounted model), model:NAME, "
-    "model:FILE.machine and lab:NAME"
+    "model:FILE.machine, lab:NAME, qemu:QMP_SOCKET,agent=AGENT_SOCKET and qemu:NAME"
 )
 
 
@@ -27,6 +28,8 @@ def open_machine(address: str) -> "Machine":
         return open_linux(rest)
     if kind == "lab":
         return _open_lab(rest)
+    if kind == "qemu":
+        return _open_qemu(rest)
     from memhp.machines.open_model import open_model  # noqa: PLC0415
 
     return open_model(rest)
@@ -41,6 +44,8 @@ def open_lister(address: str) -> "BlockLister":
         return LinuxLister(rest)
     if kind == "lab":
         return _open_lab(rest)
+    if kind == "qemu":
+        return _open_qemu(rest)
     from memhp.machines.open_model import open_model  # noqa: PLC0415
 
     return open_model(rest)
@@ -53,10 +58,25 @@ def _open_lab(name: str) -> "LabMachine":
     return LabMachine(Guest(name))
 
 
+def _open_qemu(rest: str) -> "QemuMachine":
+    """Sockets, or the name of a guest of the lab, whose sockets are known."""
+    from memhp.machines.qemu.address import QemuAddress, parse_address  # noqa: PLC0415
+    from memhp.machines.qemu.machine import QemuMachine  # noqa: PLC0415
+
+    found = parse_address(rest)
+    if isinstance(found, QemuAddress):
+        return QemuMachine(f"qemu:{rest}", found.absolute, found)
+    from memhp.machines.lab.guest import Guest  # noqa: PLC0415
+
+    guest = Guest(found)
+    sockets = QemuAddress(monitor=guest.monitor_path(), agent=guest.agent_path())
+    return QemuMachine(f"qemu:{rest}", f"qemu:{rest}", sockets)
+
+
 def _parts(address: str) -> tuple[str, str]:
     kind, colon, rest = address.partition(":")
     if not colon:
         raise NoSuchMachine(machine=address, problem="is no address", advice=_KINDS)
-    if kind not in {"linux", "model", "lab"}:
+    if kind not in {"linux", "model", "lab", "qemu"}:
         raise NoSuchMachine(machine=address, problem=f"is of no known kind '{kind}'", advice=_KINDS)
     return kind, rest

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from memhp.core.errors import JournalError
 from memhp.core.events import Event, StepEnded
-from memhp.core.machine import Machine
+from memhp.core.machine import Machine, Settling
 from memhp.core.plan import Plan
 from memhp.core.request import Apply, Conditions, Undo
 from memhp.core.snapshot import Snapshots
@@ -32,6 +32,7 @@ from memhp.operations.late_answers import still_pending
 from memhp.operations.machine_lock import lock_machines
 from memhp.operations.operation import Leg, Operation, before_of, things_of
 from memhp.operations.untouchable import Pending, check_touched
+from memhp.operations.visible import check_visible
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +86,7 @@ class Conductor:
                     self.listener(event)
 
                 snapshots = look_at(self.machines, story.begun.request)
+                check_visible(story.operation, snapshots)
                 story = self._answered(story, snapshots, kept)
                 operation = found_again(story, snapshots, tell)
                 return self._converge(operation, kept.note, kept.listen, but=name)
@@ -106,7 +108,7 @@ class Conductor:
             request = Undo(operation=name, only=" ".join(self.machines) if only else None)
             operation = Operation(request=request, goal=goal)
             with self._journal(operation) as kept:
-                self._check_identities(name, story)
+                self._check_identities(name, story, only=only)
                 check_known(name, story.operation, look_at(self.machines, request))
                 return self._converge(operation, kept.note, kept.listen)
 
@@ -182,6 +184,9 @@ class Conductor:
             return
         identities = {name: machine.identity for name, machine in self.machines.items()}
         with lock_machines(self.folder / "locks", identities, what):
+            for machine in self.machines.values():
+                if isinstance(machine, Settling):
+                    machine.settle()
             yield
 
     @contextmanager
@@ -204,10 +209,20 @@ class Conductor:
         finally:
             kept.close()
 
-    def _check_identities(self, name: str, story: Story) -> None:
+    def _check_may_be_missing(self, name: str, bound: Bound, *, only: bool) -> None:
+        if not only:
+            raise JournalError(
+                operation=f"operation {name}",
+                problem=f"is about '{bound.name}' too, which is not at hand",
+                advice=f"'memhp undo {name} --only ADDRESS' puts back one machine alone",
+                exit_code=ExitCode.USAGE,
+            )
+
+    def _check_identities(self, name: str, story: Story, *, only: bool = False) -> None:
         """Refuse what was done to other machines, or before a boot; raises ``JournalError``."""
         for bound in story.begun.machines:
             if bound.name not in self.machines:
+                self._check_may_be_missing(name, bound, only=only)
                 continue
             was, here = bound.identity, self.machines[bound.name].identity
             if was == here:

@@ -19,6 +19,7 @@ from memhp.operations.journal_records import Planned, Record
 from memhp.operations.next_leg import account_of_it, ending_of, next_leg, want_for
 from memhp.operations.operation import Operation
 from memhp.operations.untouchable import Pending, check_touched
+from memhp.operations.visible import check_visible
 
 Note = Callable[[Record], None]
 """Puts a record into the journal."""
@@ -80,6 +81,7 @@ def converge(
         operation = carry_out(operation)
     while True:
         snapshots = look_at(machines, operation.request)
+        check_visible(operation, snapshots)
         late = until is not None and clock() >= until
         untouchable = frozenset(key for item in pending for key in item.keys(snapshots))
         leg = next_leg(operation, snapshots, late=late, untouchable=untouchable)

@@ -13,7 +13,7 @@ from memhp.operations.found_again import answer_found
 from memhp.operations.journal import Journals
 from memhp.operations.journal_records import Answered, Finished, Story
 from memhp.operations.next_leg import ending_of, next_leg
-from memhp.operations.operation import Operation, things_of
+from memhp.operations.operation import Operation, block_of, things_of
 from memhp.operations.untouchable import Pending
 
 Look = Callable[[Mapping[str, str]], Snapshots]
@@ -68,6 +68,9 @@ def _take_answer(
 ) -> bool:
     """Write an answer that has come into the journal, and the end, where that is the end."""
     story, step = waiting
+    if block_of(step) is not None and not snapshots[step.machine].blocks:
+        # Nothing is seen of any block: that is no answer about this one.
+        return False
     outcome = answer_found(step, things_of(snapshots[step.machine]))
     if outcome is None:
         return False

@@ -2,7 +2,7 @@
 
 A guest boots in about five seconds, without root and without KVM. Its kernel is
 Debian's, downloaded once with apt and never installed. Every command takes it
-as -M lab:NAME.
+as -M lab:NAME; with an agent in it, as -M qemu:NAME too.
 
   memhp lab up g1 --kernel 6.12 --nodes 1G,0 --dimm 512M@1 --virtio-mem 1G@1
   memhp add 1G --node 1 -M lab:g1
@@ -126,6 +126,9 @@ def _add_device_options(up: ArgumentParser) -> None:
         help="a virtio-mem device, empty at boot, as 1G@1",
     )
     up.add_argument(
+        "--agent", action="store_true", help="run QEMU's guest agent in it, for -M qemu:NAME"
+    )
+    up.add_argument(
         "--hotpluggable-node",
         action="append",
         default=[],
@@ -148,6 +151,7 @@ def _shape(args: Namespace) -> GuestShape:
         hotpluggable_nodes=tuple(NodeId(node) for node in args.hotpluggable_node),
         dimms=tuple(BootDimm(size_bytes=size, node=node) for size, node in sticks),
         virtio_mem=tuple(VirtioMemShape(size_bytes=size, node=node) for size, node in devices),
+        agent=args.agent,
     )
 
 

@@ -37,7 +37,8 @@ def add_machine_option(parser: ArgumentParser, *, everywhere: bool = False) -> N
         metavar="ADDRESS",
         default=None if everywhere else SUPPRESS,
         help="the machine: linux: (this host), linux:DIR (a saved tree, a mounted model), "
-        f"model:NAME, model:FILE.machine or lab:NAME (default: ${MACHINE_VARIABLE})",
+        "model:NAME, model:FILE.machine, lab:NAME, qemu:QMP_SOCKET[,agent=SOCKET] or qemu:NAME "
+        f"(default: ${MACHINE_VARIABLE})",
     )
 
 

@@ -18,11 +18,13 @@ class Carried:
     """What a guest gets besides its busybox.
 
     ``programs`` are names on this host's PATH or absolute paths; each stands in
-    the guest where it stands here. ``files`` are contents by absolute path in the guest.
+    the guest where it stands here. ``files`` are contents by absolute path in the
+    guest, of which some may be run.
     """
 
     programs: tuple[str, ...] = ()
     files: Mapping[str, bytes] = field(default_factory=dict)
+    executable: frozenset[str] = frozenset()
 
 
 def put_carried(carried: Carried, root: Path) -> None:
@@ -35,6 +37,8 @@ def put_carried(carried: Carried, root: Path) -> None:
     for name, content in carried.files.items():
         target = _below(root, Path(name))
         target.write_bytes(content)
+        if name in carried.executable:
+            target.chmod(0o755)
 
 
 def _found(program: str) -> Path:
@@ -45,7 +49,8 @@ def _found(program: str) -> Path:
             problem=f"cannot give a guest the program {program}",
             advice="it is not installed here",
         )
-    return Path(path)
+    # One that was named from the current folder is found by that name.
+    return Path(path).absolute()
 
 
 def _libraries(program: Path) -> Iterator[Path]:

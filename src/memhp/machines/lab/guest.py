@@ -7,7 +7,9 @@ import shutil
 import signal
 import subprocess
 import time
+import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from memhp.core.acpi.srat import encode_srat, parse_srat, with_hotpluggable
@@ -15,9 +17,9 @@ from memhp.core.errors import FormatError, MachineError, NoSuchMachine
 from memhp.core.guest_shape import GuestShape
 from memhp.core.values_json import from_json, parse_json, to_json
 from memhp.machines.lab.carried import Carried
-from memhp.machines.lab.initrd import READY, build_initrd
+from memhp.machines.lab.initrd import AGENT, READY, build_initrd
 from memhp.machines.lab.kernels import LabKernel, find_kernel
-from memhp.machines.lab.qemu_options import qemu_options
+from memhp.machines.lab.qemu_options import AGENT_SOCKET, qemu_options
 from memhp.machines.lab.serial_shell import SerialShell
 
 FOLDER_VARIABLE = "MEMHP_LAB_DIR"
@@ -25,7 +27,11 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 _HEX = re.compile(r"\b(?:[0-9a-f]{2})+\b")
 _QEMU = "qemu-system-x86_64"
 _BOOT_SECONDS = 90.0
+_ENDING_SECONDS = 1.0
+"""How long a QEMU that has gone silent may take to be gone itself."""
 _NOTHING = Carried()
+_KVM_BOOT_SECONDS = 20.0
+_KVM_TRIES = 1
 _TRIES = 3
 """Once in a few dozen boots under TCG a kernel panics at once in its idle task."""
 
@@ -48,6 +54,7 @@ class Guest:
         self.folder = lab_folder() / name
         self._options: tuple[str, ...] = ()
         self._bound = bound
+        self._accel, self._tries = "tcg", _TRIES
         self._process: subprocess.Popen[str] | None = None
 
     @property
@@ -71,6 +78,24 @@ class Guest:
             raise self._not_there() from err
         return shape
 
+    def up_fast(self, shape: GuestShape, carried: Carried = _NOTHING) -> str:
+        """Boot it under KVM where that really works, else under TCG; returns which.
+
+        That ``/dev/kvm`` opens does not mean that a guest boots: it is tried.
+        """
+        if os.access("/dev/kvm", os.R_OK | os.W_OK):
+            self._accel, self._tries = "kvm", _KVM_TRIES
+            try:
+                self.up(shape, carried)
+            except MachineError:
+                if self.folder.is_dir():
+                    self.down()
+            else:
+                return "KVM"
+        self._accel, self._tries = "tcg", _TRIES
+        self.up(shape, carried)
+        return "TCG"
+
     def up(
         self, shape: GuestShape, carried: Carried = _NOTHING, options: Sequence[str] = ()
     ) -> None:
@@ -89,10 +114,35 @@ class Guest:
                 advice="install package qemu-system-x86",
             )
         kernel = find_kernel(shape.kernel)
+        if shape.agent:
+            carried = replace(carried, programs=(*carried.programs, AGENT))
         self._options = tuple(options)
+        self._make_folder(shape)
+        try:
+            self._build_and_boot(kernel, shape, carried)
+        except BaseException:
+            # Whatever it was, an interrupt too: a guest that is not up leaves nothing.
+            self._clear_away()
+            raise
+
+    def _make_folder(self, shape: GuestShape) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True, mode=0o700)
-        (self.folder / "shape.json").write_text(json.dumps(to_json(shape)))
+        try:
+            self.folder.mkdir(parents=True, mode=0o700)
+            (self.folder / "shape.json").write_text(json.dumps(to_json(shape)))
+        except OSError as err:
+            self._clear_away()
+            raise MachineError(
+                machine=f"lab:{self.name}",
+                problem=f"has no folder to live in: {self.folder} cannot be made ({err.strerror})",
+                advice=f"name another place with ${FOLDER_VARIABLE}",
+            ) from err
+
+    def _clear_away(self) -> None:
+        if self.folder.is_dir():
+            self.down()
+
+    def _build_and_boot(self, kernel: LabKernel, shape: GuestShape, carried: Carried) -> None:
         build_initrd(self.folder / "initrd", kernel.modules, carried=carried)
         self._boot(kernel, shape)
         if shape.hotpluggable_nodes:
@@ -103,14 +153,18 @@ class Guest:
 
     def _boot(self, kernel: LabKernel, shape: GuestShape) -> None:
         """Boot until the shell answers; a kernel that panics while booting gets another try."""
-        for last in (False,) * (_TRIES - 1) + (True,):
+        seconds = _BOOT_SECONDS if self._accel == "tcg" else _KVM_BOOT_SECONDS
+        for last in (False,) * (self._tries - 1) + (True,):
             self._start(kernel, shape)
             try:
                 with self.shell() as shell:
-                    shell.wait_for(READY, _BOOT_SECONDS)
+                    shell.wait_for(READY, seconds)
                     shell.run("stty -echo")
-            except MachineError:
-                self.down(keep=not last)
+            except MachineError as err:
+                refusal = self._refusal()
+                self.down(keep=True)
+                if refusal is not None:
+                    raise self._not_started(refusal) from err
                 if last:
                     raise
             else:
@@ -154,11 +208,32 @@ class Guest:
             raise self._not_there()
         return str(self.folder / "qmp")
 
+    def agent_path(self) -> str:
+        """Where its guest agent's port listens, whether one runs or not."""
+        return str(self.folder / AGENT_SOCKET)
+
     def _start(self, kernel: LabKernel, shape: GuestShape) -> None:
-        command = [_QEMU, *qemu_options(self.folder, kernel.image, shape), *self._options]
+        named = ("-name", self.name, "-uuid", str(uuid.uuid4()))
+        options = qemu_options(self.folder, kernel.image, shape, self._accel)
+        command = [_QEMU, *named, *options, *self._options]
         why = self._start_bound(command) if self._bound else _start_apart(command)
         if why is not None:
-            raise MachineError(machine=f"lab:{self.name}", problem=f"does not start ({why})")
+            raise self._not_started(why)
+
+    def _not_started(self, why: str) -> MachineError:
+        return MachineError(machine=f"lab:{self.name}", problem=f"does not start ({why})")
+
+    def _refusal(self) -> str | None:
+        """What a bound QEMU said that has ended by itself; its sockets come before its devices."""
+        if self._process is None:
+            return None
+        try:
+            said = self._process.communicate(timeout=_ENDING_SECONDS)[1]
+        except subprocess.TimeoutExpired:
+            return None
+        ended, self._process = self._process, None
+        # A kernel that panics ends QEMU as well, and well.
+        return _last_word(said) if ended.returncode else None
 
     def _start_bound(self, command: list[str]) -> str | None:
         """Start QEMU so that it ends with this process, and wait for the last of its sockets."""

@@ -12,6 +12,8 @@ from memhp.core.errors import MachineError
 from memhp.machines.lab.carried import Carried, put_carried
 
 READY = "LAB-GUEST-READY"
+AGENT = "/usr/sbin/qemu-ga"
+"""QEMU's guest agent, where its package puts it."""
 _BUSYBOX = ("/bin/busybox", "/usr/bin/busybox")
 _INIT = f"""#!/bin/sh
 mount -t proc proc /proc
@@ -20,11 +22,18 @@ mount -t devtmpfs dev /dev
 mount -t debugfs debug /sys/kernel/debug
 for m in $(cat /modules); do insmod /lib/$m; done
 dmesg -n 1
+[ -x {AGENT} ] && {{ sh /agent > /dev/null 2>&1 & for i in $(seq 100); do
+ls -l /proc/$!/fd | grep -q vport && break; sleep 0.1; done; }}
 stty -echo 2>/dev/null
 echo {READY}
 while true; do PS1= PS2= sh; done
 """
 
+_START_AGENT = f"""mkdir -p /var/run /tmp
+for port in /sys/class/virtio-ports/*; do read name < $port/name
+[ "$name" = org.qemu.guest_agent.0 ] || continue
+exec {AGENT} -m virtio-serial -p /dev/${{port##*/}} -t /tmp "$@"; done
+"""
 _OVERRIDE = "kernel/firmware/acpi/srat.aml"
 _NOTHING = Carried()
 
@@ -73,6 +82,7 @@ def _fill(root: Path, busybox: str, modules: Sequence[Path]) -> None:
     for module in modules:
         shutil.copy(module, root / "lib" / module.name)
     (root / "modules").write_text("".join(f"{module.name}\n" for module in modules))
+    (root / "agent").write_text(_START_AGENT)
     (root / "init").write_text(_INIT)
     (root / "init").chmod(0o755)
 

@@ -3,7 +3,6 @@
 import lzma
 import os
 import re
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -26,11 +25,14 @@ MODULES: Final = (
     "virtio_pci_modern_dev",
     "virtio_pci",
     "virtio_mem",
+    "virtio_console",
     "notifier-error-inject",
     "memory-notifier-error-inject",
 )
 """What a guest loads, in this order; a kernel that has one built in has no such file."""
 _MODULES_FOLDER = "modules"
+_LOOKED_FOR = "looked-for"
+"""Names the modules for which a package was searched: an older cache lacks newer ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +61,7 @@ def find_kernel(series: str) -> LabKernel:
     """
     folder = _cache() / series
     found = _kernel(series, folder)
-    if found is not None and (folder / _MODULES_FOLDER).is_dir():
+    if found is not None and _is_complete(folder):
         return found
     try:
         _fetch_or_update(series, folder)
@@ -94,13 +96,24 @@ def _fetch(series: str, folder: Path) -> None:
         unpacked = Path(work) / "unpacked"
         _run(["dpkg", "-x", str(archive), str(unpacked)], Path(work), f"package {package}")
         _keep_modules(unpacked / "lib/modules", unpacked / "boot" / _MODULES_FOLDER)
-        shutil.rmtree(folder, ignore_errors=True)
+        # Whoever boots just now finds the old one or the new one.
+        if folder.exists():
+            folder.rename(Path(work) / "old")
         (unpacked / "boot").rename(folder)
+
+
+def _is_complete(folder: Path) -> bool:
+    """Whether the modules there are those that guests load now."""
+    try:
+        return (folder / _MODULES_FOLDER / _LOOKED_FOR).read_text().split() == list(MODULES)
+    except OSError:
+        return False
 
 
 def _keep_modules(found: Path, kept: Path) -> None:
     """Copy the modules that guests load, unpacked, for busybox's insmod reads no xz."""
     kept.mkdir()
+    (kept / _LOOKED_FOR).write_text("".join(f"{name}\n" for name in MODULES))
     for name in MODULES:
         for file in found.rglob(f"{name}.ko*"):
             data = file.read_bytes()

@@ -1,7 +1,7 @@
 """A lab guest behind the door that every machine has.
 
-It is read through its own files, which are copied out of it over the serial
-line, and changed by writing them there.
+It is read through its own files, which come over the serial line, and changed
+by writing them there; devices come and go as in every QEMU guest.
 """
 
 import base64
@@ -10,7 +10,6 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,16 +19,19 @@ from memhp.core.geometry import BlockId
 from memhp.core.listing import BlockFile, Listing
 from memhp.core.machine import Tell
 from memhp.core.outcome import Outcome
-from memhp.core.plan import AddDevice, RemoveDevice, Step
+from memhp.core.plan import OfflineBlock, OnlineBlock, Step
 from memhp.core.snapshot import Snapshot, Want
 from memhp.core.words import Ability
 from memhp.machines.lab.guest import Guest
-from memhp.machines.lab.monitor import monitor_of, named_as_qemu_does
-from memhp.machines.lab.shell_errors import errno_name
+from memhp.machines.lab.monitor import monitor_of
 from memhp.machines.linux.apply import apply_logical
 from memhp.machines.linux.list_blocks import list_blocks
 from memhp.machines.linux.root import Root
-from memhp.machines.linux.take_snapshot import identity_of, take_snapshot
+from memhp.machines.qemu.address import QemuAddress
+from memhp.machines.qemu.guest_tree import SCRIPT, plant
+from memhp.machines.qemu.machine import QemuMachine
+from memhp.machines.qemu.read_guest import Named, joined, of_guest
+from memhp.machines.qemu.shell_errors import errno_name
 from memhp.model.boot_inputs import BootInputs
 
 T = TypeVar("T")
@@ -57,9 +59,9 @@ _ENDED = frozenset({124, 143})
 
 
 class LabMachine:
-    """A guest of the lab: online, offline, and DIMMs that come and go."""
+    """A guest of the lab: online, offline, and devices that come, go and change their size."""
 
-    can = frozenset({Ability.ONLINE, Ability.OFFLINE, Ability.ADD_DEVICE, Ability.REMOVE_DEVICE})
+    can = frozenset(Ability) - {Ability.CENSUS}
     lasts = True
 
     def __init__(self, guest: Guest) -> None:
@@ -75,14 +77,20 @@ class LabMachine:
         return f"lab:{self._guest.name}:{text.strip()}"
 
     def snapshot(self, want: Want = Want.ALL) -> Snapshot:
-        """Copy the guest's files and read the parts asked for; raises ``MachineError``."""
+        """Read the parts asked for, from the guest and from QEMU; raises ``MachineError``."""
+        named = Named(machine=self.name, identity=self.identity, want=want)
+        with self._guest.shell() as shell:
+            _, text = shell.run(SCRIPT, _SECONDS)
+        with tempfile.TemporaryDirectory() as folder:
+            plant(text, Path(folder), self.name)
+            guest, available = of_guest(Root(folder, self.name), named)
+        with monitor_of(self._guest) as monitor:
+            account = monitor.account()
+        return joined(guest, available, account, None)
 
-        def read(root: Root) -> Snapshot:
-            boot = identity_of(root).rpartition(":")[2]
-            identity = f"lab:{self._guest.name}:{boot}"
-            return take_snapshot(root, name=self.name, identity=identity, want=want)
-
-        return self._named(self._with_tree(read))
+    def settle(self) -> tuple[str, ...]:
+        """Finish requests that were answered when nobody listened; returns what has gone."""
+        return self._from_outside().settle()
 
     def list_blocks(self, want: BlockFile) -> Listing:
         """Copy the guest's files and list its blocks."""
@@ -98,14 +106,14 @@ class LabMachine:
         """Not yet: raises ``NotSupported``."""
         raise NotSupported(machine=self.name, operation="count pages", advice="a model can")
 
-    def apply(self, step: Step, *, until: float | None, tell: Tell) -> Outcome:  # noqa: ARG002
+    def apply(self, step: Step, *, until: float | None, tell: Tell) -> Outcome:
         """Carry out one step in the guest and read back what came of it.
 
         A write that the kernel holds is ended in the guest by a signal, at the
         deadline or after two minutes.
         """
-        if isinstance(step.action, AddDevice | RemoveDevice):
-            return self._physical(step.action)
+        if not isinstance(step.action, OnlineBlock | OfflineBlock):
+            return self._from_outside().apply(step, until=until, tell=tell)
         with self._guest.shell() as shell:
 
             def read(relative: str) -> str | None:
@@ -122,24 +130,10 @@ class LabMachine:
 
             return apply_logical(step, machine=self.name, read=read, write=write)
 
-    def _physical(self, action: AddDevice | RemoveDevice) -> Outcome:
-        with monitor_of(self._guest) as monitor:
-            if isinstance(action, AddDevice):
-                return monitor.add(action)
-            return monitor.remove(action)
-
-    def _named(self, snapshot: Snapshot) -> Snapshot:
-        """The snapshot with devices named as the host names them, where it knows any."""
-        if not any(device.ranges for device in snapshot.devices):
-            return snapshot
-        with monitor_of(self._guest) as monitor:
-            devices = named_as_qemu_does(snapshot.devices, monitor.dimms())
-        names = {old.name: new.name for old, new in zip(snapshot.devices, devices, strict=True)}
-        blocks = tuple(
-            replace(block, device=names[block.device]) if block.device in names else block
-            for block in snapshot.blocks
-        )
-        return replace(snapshot, devices=devices, blocks=blocks)
+    def _from_outside(self) -> QemuMachine:
+        """The same guest for what needs nobody in it: the physical phase."""
+        sockets = QemuAddress(monitor=self._guest.monitor_path())
+        return QemuMachine(self.name, self.address, sockets)
 
     def _with_tree(self, read: Callable[[Root], T]) -> T:
         with self._guest.shell() as shell:

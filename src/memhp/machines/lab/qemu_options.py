@@ -6,19 +6,24 @@ from pathlib import Path
 from memhp.core.geometry import GIB, MIB, round_up
 from memhp.core.guest_shape import GuestShape
 
+AGENT_SOCKET = "qga"
 _SLOTS = 32
 _ROOM = 24 * GIB
 """Addresses for memory that comes later, beside what the guest boots with."""
 
 
-def qemu_options(folder: Path, kernel: Path, shape: GuestShape) -> Iterator[str]:
+def qemu_options(
+    folder: Path, kernel: Path, shape: GuestShape, accel: str = "tcg"
+) -> Iterator[str]:
     """The arguments behind ``qemu-system-x86_64``; memory is only reserved when used."""
-    yield from ("-accel", "tcg", "-cpu", "max", "-nodefaults", "-display", "none", "-no-reboot")
+    yield from ("-accel", accel, "-cpu", "max", "-nodefaults", "-display", "none", "-no-reboot")
     boot = sum(shape.nodes)
     most = round_up(boot, GIB) + _ROOM
     yield from ("-m", f"{boot // MIB}M,slots={_SLOTS},maxmem={most // MIB}M", "-smp", "1")
     yield from _nodes(shape)
     yield from _devices(shape)
+    if shape.agent:
+        yield from _agent_port(folder)
     yield from ("-chardev", f"socket,id=con,path={folder}/con,server=on,wait=off")
     yield from ("-serial", "chardev:con", "-qmp", f"unix:{folder}/qmp,server=on,wait=off")
     yield from ("-kernel", str(kernel), "-initrd", f"{folder}/initrd", "-append")
@@ -49,6 +54,12 @@ def _devices(shape: GuestShape) -> Iterator[str]:
             f"virtio-mem-pci,id={name},memdev={name}-memory,node={device.node},requested-size=0"
             f"{unit}"
         )
+
+
+def _agent_port(folder: Path) -> Iterator[str]:
+    yield from ("-device", "virtio-serial-pci", "-chardev")
+    yield f"socket,id=qga,path={folder}/{AGENT_SOCKET},server=on,wait=off"
+    yield from ("-device", "virtserialport,chardev=qga,name=org.qemu.guest_agent.0")
 
 
 def _backend(name: str, size_bytes: int) -> str:

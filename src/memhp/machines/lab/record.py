@@ -13,10 +13,13 @@ from typing import Any
 from memhp.machines.lab.guest import Guest
 from memhp.machines.lab.hear_uevents import heard_uevents, listen_to_uevents
 from memhp.machines.lab.kernels import LabKernel, find_kernel
-from memhp.machines.lab.monitor import Monitor, monitor_of
+from memhp.machines.lab.monitor import monitor_of
 from memhp.machines.lab.observe_guest import MEMORY, observe_guest, read_resource
 from memhp.machines.lab.serial_shell import SerialShell
-from memhp.machines.lab.shell_errors import errno_name
+from memhp.machines.qemu.devices import MemoryDevice
+from memhp.machines.qemu.monitor import Monitor
+from memhp.machines.qemu.physical import Wanted
+from memhp.machines.qemu.shell_errors import errno_name
 from memhp.model.trace.scenario import FORMAT, Scenario, guest_json
 
 Json = dict[str, Any]
@@ -146,7 +149,13 @@ class _Recorder:
                 return {"text": said.strip(), "rc": code}
 
     def _add(self, step: Json) -> Json | None:
-        answer = self._monitor.plug(step["device"], step["size"], step["node"], step.get("start"))
+        wanted = Wanted(
+            name=step["device"],
+            size_bytes=step["size"],
+            node=step["node"],
+            start=step.get("start"),
+        )
+        answer = self._monitor.plug(wanted)
         if answer.error is not None:
             return None
         return {"start": self._monitor.address_of(step["device"]), "ost": answer.status}
@@ -216,20 +225,17 @@ def _override(iomem: list[list[Any]]) -> list[int] | None:
     return next(([a, b] for a, b, name in iomem if name.startswith(kinds)), None)
 
 
-def _dimm(data: Mapping[str, Any]) -> Json:
-    return {"device": data["id"], "start": data["addr"]} | {
-        name: data[name] for name in ("size", "node")
-    }
-
-
-def _virtio(data: Mapping[str, Any]) -> Json:
+def _dimm(device: MemoryDevice) -> Json:
     return {
-        "device": data["id"],
-        "start": data["memaddr"],
-        "size": data["max-size"],
-        "node": data["node"],
-        "sub_block": data["block-size"],
+        "device": device.name,
+        "start": device.start,
+        "size": device.size_bytes,
+        "node": device.node,
     }
+
+
+def _virtio(device: MemoryDevice) -> Json:
+    return _dimm(device) | {"sub_block": device.unit_bytes}
 
 
 def _auto_online(config: Mapping[str, str]) -> str:

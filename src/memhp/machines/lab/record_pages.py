@@ -31,7 +31,7 @@ from memhp.machines.lab.page_chunks import (
 )
 from memhp.machines.lab.page_program import compile_page_program
 from memhp.machines.lab.serial_shell import SerialShell
-from memhp.machines.lab.shell_errors import errno_name
+from memhp.machines.qemu.shell_errors import errno_name
 from memhp.model.allocations.recording import AllocationRecording, TriedBlock
 from memhp.model.allocations.story import tell_story
 
