@@ -8,7 +8,7 @@ import pytest
 from memhp.core.errors import NotSupported
 from memhp.machines.qemu.address import QemuAddress
 from memhp.machines.qemu.machine import QemuMachine
-from memhp.machines.qemu.owner import check_owner, owner_of, process_behind
+from memhp.machines.qemu.owner import check_owner, emulator_behind, owner_of
 
 LIBVIRT = (
     "/usr/bin/qemu-system-x86_64",
@@ -83,13 +83,13 @@ def test_it_is_refused_before_anybody_connects(tmp_path: Path) -> None:
             listener.accept()
 
 
-def test_the_process_behind_a_socket(tmp_path: Path) -> None:
+def test_the_emulator_behind_a_socket(tmp_path: Path) -> None:
     path = tmp_path / "s"
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()
-        found = process_behind(str(path))
+        found = emulator_behind(str(path))
     assert found is not None
     words = Path("/proc/self/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
     assert found.arguments == tuple(word.decode() for word in words)
-    assert process_behind(str(tmp_path / "nobody")) is None
+    assert emulator_behind(str(tmp_path / "nobody")) is None

@@ -7,6 +7,7 @@ a deadline; its other commands hold the whole agent up and cannot be cancelled.
 
 import asyncio
 import base64
+import math
 import secrets
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -21,7 +22,8 @@ _SYNC_SECONDS: Final = 10.0
 _TRIES: Final = 2
 """The first may meet what somebody else left in the agent's input."""
 _END_SECONDS: Final = 30.0
-_FIRST_POLL, _LAST_POLL = 0.01, 0.1
+_FIRST_POLL, _LAST_POLL = 0.02, 0.1
+_PART = 0.7
 _CHUNK: Final = 1 << 16
 _MOST_BYTES: Final = 1 << 24
 _RUN = frozenset({"guest-exec", "guest-exec-status"})
@@ -71,15 +73,18 @@ class Agent:
         """Whether it brings blocks online and takes them offline, in whatever zone."""
         return self._allowed >= _SET
 
-    async def run(self, script: str, until: float | None = None) -> Ran:
+    async def run(self, script: str, until: float | None = None, expected: float = 0.0) -> Ran:
         """Run a shell script in the guest; at the deadline, or when interrupted, end it.
 
-        Raises ``ContactLost`` where it does not even end then.
+        It is not asked about before most of the ``expected`` seconds are over: each
+        question takes time from what it does. Raises ``ContactLost`` where it
+        does not even end then.
         """
         arguments = {"path": "/bin/sh", "arg": ["-c", script], "capture-output": True}
         answer = await self._connection.ask("guest-exec", arguments)
         pid = self._connection.field(answer, "pid", int)
         try:
+            await asyncio.sleep(min(expected * _PART, _left(until)))
             ran = await self._ended(pid, until)
         except asyncio.CancelledError:
             await self._end(pid)
@@ -205,6 +210,10 @@ async def agent_at(path: str | None, machine: str) -> AsyncIterator[Agent | None
         yield agent
     finally:
         await stack.__aexit__(None, None, None)
+
+
+def _left(until: float | None) -> float:
+    return math.inf if until is None else max(0.0, until - time.monotonic())
 
 
 async def _try(path: str, machine: str) -> tuple[Any, Agent] | None:

@@ -40,14 +40,20 @@ echo "code|$c"
 _READ: Final = "cd /{folder} && " + _SHOW.format(when="after")
 
 
-async def apply_in_guest(step: Step, agent: Agent, machine: str, until: float | None) -> Outcome:
-    """Carry out one step of the logical phase; raises ``NotSupported``, ``ContactLost``."""
+async def apply_in_guest(
+    step: Step, agent: Agent, machine: str, until: float | None, expected: float = 0.0
+) -> Outcome:
+    """Carry out one step of the logical phase; raises ``NotSupported``, ``ContactLost``.
+
+    ``expected`` is how many seconds it may take, for it is not asked about before.
+    """
     action = step.action
     if not isinstance(action, OnlineBlock | OfflineBlock):
         raise NotSupported(machine=machine, operation=str(step), advice="it is no block")
     word = action.online_type if isinstance(action, OnlineBlock) else OnlineType.OFFLINE
     if agent.can_run:
-        seen, error = await _by_program(step, agent, f"{MEMORY}/memory{action.block}", word, until)
+        folder = f"{MEMORY}/memory{action.block}"
+        seen, error = await _by_program(step, agent, folder, word, until, expected)
     elif agent.can_write:
         return await _by_file(step, agent, machine, word, until)
     elif agent.can_set:
@@ -62,7 +68,7 @@ async def apply_in_guest(step: Step, agent: Agent, machine: str, until: float | 
 
 
 async def _by_program(
-    step: Step, agent: Agent, folder: str, word: str, until: float | None
+    step: Step, agent: Agent, folder: str, word: str, until: float | None, expected: float
 ) -> tuple[Mapping[str, tuple[str, str]], str | None]:
     """Check, write and read back in one go; what the block read before and after, and the errno."""
     left = _LONGEST_SECONDS if until is None else max(0.0, until - time.monotonic())
@@ -74,7 +80,7 @@ async def _by_program(
         word=word,
         after=_SHOW.format(when="after"),
     )
-    ran = await agent.run(script, until)
+    ran = await agent.run(script, until, expected)
     text = ran.text
     if ran.code is None:
         # The block's state after the signal counts, not what the program got to say.

@@ -4,6 +4,7 @@ asyncio stays on this side of the door.
 """
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -19,6 +20,7 @@ from memhp.core.snapshot import Snapshot, Want
 from memhp.core.words import Ability
 from memhp.machines.linux.list_blocks import list_blocks
 from memhp.machines.qemu.address import QemuAddress
+from memhp.machines.qemu.agent import Agent
 from memhp.machines.qemu.apply_physical import apply_physical
 from memhp.machines.qemu.cautions import cautions_about
 from memhp.machines.qemu.devices import read_account
@@ -43,6 +45,7 @@ class QemuMachine:
         self.name = name
         self.address = address
         self._sockets = sockets
+        self._took: dict[type, float] = {}
         self.can = _PHYSICAL | (frozenset() if sockets.agent is None else _LOGICAL)
 
     @property
@@ -123,7 +126,15 @@ class QemuMachine:
                     )
                 if agent is None:
                     raise self._needs_agent(str(step))
-                return await apply_in_guest(step, agent, self.name, until)
+                return await self._in_guest(step, agent, until)
+
+    async def _in_guest(self, step: Step, agent: Agent, until: float | None) -> Outcome:
+        """A step of the logical phase; one like it, just before, tells how long it may take."""
+        kind, start = type(step.action), time.monotonic()
+        expected = self._took.get(kind, 0.0)
+        outcome = await apply_in_guest(step, agent, self.name, until, expected)
+        self._took = {kind: time.monotonic() - start}
+        return outcome
 
     async def _cautions(self) -> tuple[str, ...]:
         async with (

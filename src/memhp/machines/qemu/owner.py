@@ -29,7 +29,7 @@ _ADVICE: Final = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Process:
+class Emulator:
     """The process that listens at a socket. ``started`` counts clock ticks since the host booted.
 
     ``arguments`` is empty where it may not be read.
@@ -64,7 +64,7 @@ def check_owner(machine: str, path: str, arguments: Sequence[str]) -> None:
         )
 
 
-def process_behind(path: str) -> Process | None:
+def emulator_behind(path: str) -> Emulator | None:
     """The process that listens at a Unix socket; ``None`` where it cannot be known."""
     with socket.socket(socket.AF_UNIX) as probe:
         try:
@@ -81,7 +81,7 @@ def process_behind(path: str) -> Process | None:
     except OSError:
         return None
     # Field 22 of proc(5), counted behind the name, which may hold anything.
-    return Process(pid=pid, started=int(fields[19]), arguments=tuple(map(os.fsdecode, words)))
+    return Emulator(pid=pid, started=int(fields[19]), arguments=tuple(map(os.fsdecode, words)))
 
 
 def _files(arguments: Sequence[str]) -> list[str]:

@@ -19,7 +19,7 @@ from memhp.machines.linux.take_snapshot import take_snapshot
 from memhp.machines.qemu.agent import Agent
 from memhp.machines.qemu.devices import Account, Backend, MemoryDevice, backend_name
 from memhp.machines.qemu.guest_tree import SCRIPT, fetch, plant
-from memhp.machines.qemu.owner import Process
+from memhp.machines.qemu.owner import Emulator
 
 T = TypeVar("T")
 _KINDS: Final = {"dimm": DeviceKind.DIMM, "virtio-mem": DeviceKind.VIRTIO_MEM}
@@ -84,7 +84,7 @@ def joined(
     guest: Snapshot,
     available_bytes: int | None,
     account: Account,
-    process: Process | None,
+    process: Emulator | None,
 ) -> Snapshot:
     """Put QEMU's account and the guest's own together. Pure."""
     numbers = [block.block for block in guest.blocks]
@@ -160,7 +160,7 @@ def _waiting(backend: Backend) -> Device:
     )
 
 
-def _named_at_start(process: Process) -> set[str]:
+def _named_at_start(process: Emulator) -> set[str]:
     """The backends that QEMU was told at its start to use otherwise than in a memory device."""
     devices = {"pc-dimm", "nvdimm", "virtio-mem-pci"}
     words = [w for w in process.arguments if w.partition(",")[0] not in devices]

@@ -9,7 +9,7 @@ from memhp.core.errors import MachineError
 from memhp.machines.qemu.address import QemuAddress
 from memhp.machines.qemu.agent import Agent, agent_at
 from memhp.machines.qemu.connection import Connection, connect_monitor
-from memhp.machines.qemu.owner import Process, check_owner, process_behind
+from memhp.machines.qemu.owner import Emulator, check_owner, emulator_behind
 
 _MIGRATING: Final = frozenset(
     {
@@ -33,7 +33,7 @@ class Session:
     """An open monitor, the process behind it, and what state the guest is in (``running``)."""
 
     monitor: Connection
-    process: Process | None
+    process: Emulator | None
     status: str
 
     @property
@@ -52,7 +52,7 @@ async def open_session(
     for one that migrates and is to be changed, and what ``connect_monitor()`` does.
     """
     check_owner(machine, address.monitor, ())
-    process = process_behind(address.monitor)
+    process = emulator_behind(address.monitor)
     check_owner(machine, address.monitor, () if process is None else process.arguments)
     async with connect_monitor(address.monitor, machine) as monitor:
         if changing:
