@@ -23,7 +23,7 @@ _TRIES: Final = 2
 """The first may meet what somebody else left in the agent's input."""
 _END_SECONDS: Final = 30.0
 _FIRST_POLL, _LAST_POLL = 0.02, 0.1
-_PART = 0.7
+_PART = 0.5
 _CHUNK: Final = 1 << 16
 _MOST_BYTES: Final = 1 << 24
 _RUN = frozenset({"guest-exec", "guest-exec-status"})

@@ -52,8 +52,7 @@ async def apply_in_guest(
         raise NotSupported(machine=machine, operation=str(step), advice="it is no block")
     word = action.online_type if isinstance(action, OnlineBlock) else OnlineType.OFFLINE
     if agent.can_run:
-        folder = f"{MEMORY}/memory{action.block}"
-        seen, error = await _by_program(step, agent, folder, word, until, expected)
+        seen, error = await _by_program(step, agent, word, until, expected=expected)
     elif agent.can_write:
         return await _by_file(step, agent, machine, word, until)
     elif agent.can_set:
@@ -68,9 +67,10 @@ async def apply_in_guest(
 
 
 async def _by_program(
-    step: Step, agent: Agent, folder: str, word: str, until: float | None, expected: float
+    step: Step, agent: Agent, word: str, until: float | None, *, expected: float
 ) -> tuple[Mapping[str, tuple[str, str]], str | None]:
     """Check, write and read back in one go; what the block read before and after, and the errno."""
+    folder = f"{MEMORY}/memory{_number(step)}"
     left = _LONGEST_SECONDS if until is None else max(0.0, until - time.monotonic())
     script = _SCRIPT.format(
         folder=folder,
