@@ -1,6 +1,7 @@
 """What holds for every test: nothing may change the machine that it runs on."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,11 @@ settings.register_profile(
 )
 settings.register_profile("ci", parent=settings.get_profile("memhp"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "memhp")
+# A run in the background, or under nohup, has these ignored, and so would what the tests start
+# and then end by them.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,7 @@
 """What every machine promises, whatever it is: one suite for all drivers."""
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -108,13 +108,18 @@ def test_a_part_of_a_snapshot_is_that_part_of_the_whole(machine: Machine) -> Non
     ):
         part = machine.snapshot(want)
         for field in fields(Snapshot):
-            here, there = getattr(part, field.name), getattr(whole, field.name)
+            here, there = (_steady(getattr(taken, field.name)) for taken in (part, whole))
             if field.name in names | {"machine", "identity", "block_size_bytes"}:
                 assert here == there, (want, field.name)
             elif field.name in {"blocks", "zones", "nodes", "devices", "iomem"}:
                 assert here == (), (want, field.name)
             elif field.name in {"room", "host"}:
                 assert here in {None, Room()}, (want, field.name)
+
+
+def _steady(value: object) -> object:
+    """Without what changes on a machine that runs, however little it does."""
+    return replace(value, available_bytes=None) if isinstance(value, Room) else value
 
 
 def test_blocks_are_in_order_and_each_stands_once(machine: Machine) -> None:

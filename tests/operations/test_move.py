@@ -273,6 +273,14 @@ def test_after_a_restart_the_other_alone_can_be_put_back(pair: Pair, restarted: 
     assert pair.standing()[other] == before
 
 
+def test_both_machines_have_to_be_at_hand(pair: Pair) -> None:
+    assert pair.move(512 * MIB) is Ending.DONE
+    before = pair.standing()
+    with pytest.raises(JournalError, match=r"is about '.*/db' too, which is not at hand"):
+        pair.conductor("web").undo("1")
+    assert pair.standing() == before
+
+
 def test_a_partial_shrink_is_told_in_bytes(pair: Pair) -> None:
     pair.change("web", hold("virtio-mem0", 0, 1))
     pair.move(GIB)

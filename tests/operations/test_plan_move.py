@@ -62,7 +62,7 @@ def blocks_of(device: Device, zone: ZoneType | None = ZoneType.MOVABLE) -> list[
             state=BlockState.ONLINE,
             zone=zone,
             nodes=(NodeId(0),),
-            valid_zones=(),
+            valid_zones=("none" if zone is None else str(zone),),
             device=device.name,
         )
         for part in device.ranges

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -155,14 +156,27 @@ def test_a_file_of_this_host_that_is_open_already_is_refused() -> None:
         (["no-such-program"], 127, "memhp: 'no-such-program' cannot be run: No such file"),
         (["/etc/passwd"], 126, "memhp: '/etc/passwd' cannot be run: Permission denied"),
         ([], 2, "memhp: 'exec' needs a command"),
+        ([""], 2, "memhp: 'exec' needs a command"),
     ],
-    ids=["its own", "killed", "interrupted", "not there", "not a program", "none"],
+    ids=["its own", "killed", "interrupted", "not there", "not a program", "none", "empty"],
 )
 def test_exit_codes(command: list[str], code: int, said: str) -> None:
     done = on_model("server", *command)
     assert done.returncode == code
     assert done.stdout.startswith(said)
     assert done.stdout.count("\n") == (1 if said else 0)
+
+
+def test_a_folder_that_is_lost_does_not_keep_it_from_running(tmp_path: Path) -> None:
+    """Its machine was unmounted while somebody stood in there."""
+    script = (
+        'memhp() { %s -P -m memhp "$@"; }; memhp model mount laptop . && cd "$PWD/sys" && '
+        "memhp model umount ..; memhp model exec laptop -- pwd"
+    )
+    done = subprocess.run(
+        ["sh", "-c", script % sys.executable], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (0, "/\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP, signal.SIGINT])

@@ -1,10 +1,11 @@
 """``linux:`` on a mounted model reads the values that ``model:`` has of the same machine.
 
-Three things cannot be equal, for no file of sysfs says them, on a real machine
+Four things cannot be equal, for no file of sysfs says them, on a real machine
 either: the name under which the machine was opened; what a DIMM is called by
 people (its ACPI name is compared instead) and how large it is while the kernel
 has nothing of it; and virtio-mem devices, which the model's tree does not have
-as devices (their memory is compared as blocks and iomem).
+as devices (their memory is compared as blocks and iomem); and what only the
+outside knows: free slots, what the host has left, whether an eject waits.
 """
 
 from collections.abc import Iterable
@@ -38,6 +39,8 @@ def as_linux_sees_it(machine: ModelMachine, snapshot: Snapshot, mounted: Snapsho
     return replace(
         snapshot,
         machine=mounted.machine,
+        room=mounted.room,
+        host=mounted.host,
         devices=tuple(sorted(renamed(devices, names), key=lambda each: each.name)),
         blocks=tuple(
             replace(block, device=names.get(block.device or "")) for block in snapshot.blocks
@@ -53,6 +56,7 @@ def renamed(devices: Iterable[Device], names: dict[str, str]) -> Iterable[Device
             name=names[device.name],
             size_bytes=device.size_bytes if used else 0,
             node=device.node if used else None,
+            pending=None,
         )
 
 

@@ -9,7 +9,7 @@
     │   ├── DescriptionError   the TOML file of a model machine
     │   ├── StateFileError     the state file of a model machine
     │   ├── MachineLocked      another writer is at work
-    │   ├── CommandDenied      QEMU or a guest's agent refuses a command
+    │   ├── CommandDenied      QEMU, or the agent in a guest, refuses a command
     │   └── ContactLost        asked, and the outcome is unknown
     ├── NoSuchObject           a block, node, device or file that is not there
     ├── NotSupported           this machine cannot do that

@@ -108,7 +108,7 @@ class Conductor:
             request = Undo(operation=name, only=" ".join(self.machines) if only else None)
             operation = Operation(request=request, goal=goal)
             with self._journal(operation) as kept:
-                self._check_identities(name, story)
+                self._check_identities(name, story, only=only)
                 check_known(name, story.operation, look_at(self.machines, request))
                 return self._converge(operation, kept.note, kept.listen)
 
@@ -209,10 +209,20 @@ class Conductor:
         finally:
             kept.close()
 
-    def _check_identities(self, name: str, story: Story) -> None:
+    def _check_may_be_missing(self, name: str, bound: Bound, *, only: bool) -> None:
+        if not only:
+            raise JournalError(
+                operation=f"operation {name}",
+                problem=f"is about '{bound.name}' too, which is not at hand",
+                advice=f"'memhp undo {name} --only ADDRESS' puts back one machine alone",
+                exit_code=ExitCode.USAGE,
+            )
+
+    def _check_identities(self, name: str, story: Story, *, only: bool = False) -> None:
         """Refuse what was done to other machines, or before a boot; raises ``JournalError``."""
         for bound in story.begun.machines:
             if bound.name not in self.machines:
+                self._check_may_be_missing(name, bound, only=only)
                 continue
             was, here = bound.identity, self.machines[bound.name].identity
             if was == here:

@@ -85,8 +85,11 @@ def answer_found(step: Step, now: Now) -> Outcome | None:
             if isinstance(device, Device) and device.pending is False:
                 return Refused(reason=device.verdict or "the guest answered no, and late")
         case AddDevice(device=name):
-            if not _present(now, name):
+            added = now.get(name)
+            if not isinstance(added, Device) or not added.present:
                 return Refused(reason="the device is not there")
+            if added.verdict is not None:
+                return Refused(reason=added.verdict)
         case OnlineBlock(block=number) | OfflineBlock(block=number):
             block = _block(now, number)
             if block is None or block.state is not BlockState.GOING_OFFLINE:

@@ -15,7 +15,7 @@ from memhp.core.errors import ArgumentError, MachineError, MemhpError
 from memhp.machines.linux.mounted_model import find_mounted_model
 from memhp.serving.errors_json import error_from_json
 from memhp.serving.serve import LIBFUSE_SAYS
-from memhp.serving.unmount import is_mounted
+from memhp.serving.unmount import is_mounted, real_place
 
 _START_SECONDS: Final = 120.0
 _END_SECONDS: Final = 30.0
@@ -87,22 +87,19 @@ def start_mounted(
     this process, unless it is ``lasting``. Raises ``MemhpError``, and then
     nothing is mounted.
     """
-    # The kernel's list of mounts has no links in its paths.
-    place = Path(os.path.realpath(folder))
+    place = real_place(folder)
     _check_folder(place)
-    socket_path = None if uevents is None else uevents.absolute()
+    socket_path = _whole(uevents)
     mine, its = socket.socketpair()
     with its, tempfile.TemporaryFile() as said:
         words = [address_or_source, str(place), str(socket_path or ""), str(its.fileno())]
-        server = subprocess.Popen(
-            [sys.executable, "-P", "-m", "memhp.serving", *words, _LIVES[lasting]],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=said,
-            env=_environment(),
-            pass_fds=[its.fileno()],
-            start_new_session=True,
-        )
+        try:
+            server = _start([*words, _LIVES[lasting]], its, said)
+        except OSError as err:
+            mine.close()
+            raise _not_mounted(
+                place, f"cannot be served ({sys.executable} cannot be run: {err.strerror})"
+            ) from err
         its.close()
         mounted = Mounted(server, mine, place, "", socket_path)
         try:
@@ -112,6 +109,32 @@ def start_mounted(
             mounted.close()
             raise
     return mounted
+
+
+def _start(words: list[str], its: socket.socket, said: IO[bytes]) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "memhp.serving", *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=said,
+        env=_environment(),
+        pass_fds=[its.fileno()],
+        cwd=_current_folder(),
+        start_new_session=True,
+    )
+
+
+def _current_folder() -> str:
+    """Where relative names begin; the root where that is lost, and none can be meant."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return "/"
+
+
+def _whole(path: Path | None) -> Path | None:
+    """A path from the root, for the server leaves the current folder; links are left alone."""
+    return path if path is None or path.is_absolute() else real_place(Path()) / path
 
 
 def shows_memhp(path: Path, nonce: str) -> bool:
@@ -165,7 +188,7 @@ def _check_folder(folder: Path) -> None:
     if is_mounted(folder):
         raise ArgumentError(
             text=str(folder),
-            problem="is a mount whose server is dead",
+            problem="is a mount whose server does not answer",
             advice=f"unmount it with 'memhp model umount {folder}'",
         )
     try:

@@ -8,18 +8,20 @@ from typing import Final
 
 from memhp.core.errors import ArgumentError, MachineError
 from memhp.machines.linux.mounted_model import MountedModel, find_mounted_model
-from memhp.serving.unmount import is_mounted, unmount
+from memhp.serving.unmount import is_mounted, real_place, unmount
 
 _END_MILLISECONDS: Final = 30_000
 
 
 def take_down(folder: Path) -> MountedModel | None:
-    """Unmount the model at a folder; returns what it was, ``None`` where its server was dead.
+    """Unmount the model at a folder; returns what it was, ``None`` where it did not answer.
+
+    Its server is dead then, or lets in nobody but its own user.
 
     What its server had under way is ended, and saved. Raises ``ArgumentError``
     for a folder at which no model is mounted, and ``MachineError``.
     """
-    place = Path(os.path.realpath(folder))
+    place = real_place(folder)
     if not is_mounted(place):
         raise ArgumentError(
             text=str(folder),

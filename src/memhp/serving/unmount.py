@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
+from memhp.core.errors import ArgumentError
 from memhp.machines.linux.mounted_model import FS_TYPE
 from memhp.serving.fuse_library import UNMOUNTER
 
@@ -16,6 +17,21 @@ _DETACH: Final = 2
 """``MNT_DETACH``: out of sight at once, gone when nobody uses it any more."""
 _NOFOLLOW: Final = 8
 """``UMOUNT_NOFOLLOW``."""
+
+
+def real_place(folder: Path) -> Path:
+    """The folder as the kernel's list of mounts has it, without links in its path.
+
+    Raises ``ArgumentError`` for a relative one where the current folder is gone.
+    """
+    try:
+        return Path(os.path.realpath(folder))
+    except OSError as err:
+        raise ArgumentError(
+            text=str(folder),
+            problem=f"cannot be found from the current folder ({os.strerror(err.errno or 0)})",
+            advice="go to a folder that is there, or give the whole path",
+        ) from err
 
 
 def is_mounted(folder: Path) -> bool:

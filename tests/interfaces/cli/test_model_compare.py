@@ -38,9 +38,10 @@ class Shell:
         self._capsys = capsys
         self._machine = machine
 
-    def compare(self, *words: str) -> Said:
+    def compare(self, *words: str, beside: tuple[str, ...] = ()) -> Said:
+        """Compare on the machine, and on others beside it."""
         try:
-            code = main(["model", "compare", self._machine, "--seeds", "1", *words])
+            code = main(["model", "compare", self._machine, *beside, "--seeds", "1", *words])
         except SystemExit as stop:
             code = int(stop.code or 0)
         captured = self._capsys.readouterr()
@@ -60,7 +61,7 @@ TWO = ("--policy", "normal", "--policy", "movable-node")
 def test_a_movable_node_comes_out_whole_and_is_slower(shell: Shell) -> None:
     said = shell.compare(*TWO, "--json")
     assert said.code == ExitCode.DONE
-    normal, movable = json.loads(said.out)["comparison"]["rows"]
+    normal, movable = json.loads(said.out)[0]["comparison"]["rows"]
     assert movable["out"]["mean"] == 1
     assert normal["out"]["mean"] < 1
     assert normal["latency"]["mean"] == 1
@@ -76,6 +77,18 @@ def test_as_many_processes_as_one_likes_give_the_same(shell: Shell) -> None:
     )
     assert one.out == two.out
     assert "2 of 2 runs done" in two.err
+
+
+def test_several_machines_are_compared_apart(shell: Shell, tmp_path: Path) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text(MACHINE.replace("1G", "2G", 1))
+    plot = tmp_path / "plot.svg"
+    words = ("--policy", "normal", "--plot", str(plot))
+    said = shell.compare(*words, beside=(f"model:{other}",))
+    heads = [line for line in said.out.splitlines() if line.endswith(".toml:")]
+    assert [head.rpartition("/")[2] for head in heads] == ["pair.toml:", "other.toml:"]
+    assert (tmp_path / "plot-1.svg").exists()
+    assert (tmp_path / "plot-2.svg").exists()
 
 
 def test_the_tables_say_what_the_json_says(shell: Shell) -> None:
@@ -107,7 +120,7 @@ def test_an_hmat_gives_the_latencies(shell: Shell, tmp_path: Path) -> None:
     )
     file.write_bytes(encode_hmat(Hmat(entries=(matrix,))))
     with_table, with_hmat = (
-        json.loads(shell.compare(*TWO, "--json", *words).out)["comparison"]["rows"][1]["latency"]
+        json.loads(shell.compare(*TWO, "--json", *words).out)[0]["comparison"]["rows"][1]["latency"]
         for words in ((), ("--hmat", str(file)))
     )
     assert with_hmat["mean"] > with_table["mean"]

@@ -116,6 +116,7 @@ def test_a_machine_that_is_served_is_locked_and_says_where(
         ("server", ".", (2, "is not empty: give an empty folder to mount on")),
         ("server", "/proc", (2, "'/proc' is a mount already")),
         ("wrong.toml", "mount", (3, "wrong.toml, line 1: 'nodes' is not known")),
+        ("", "mount", (2, "'' names no machine: give one as 'memhp model list' shows them")),
     ],
 )
 def test_what_is_wrong_is_one_sentence(
@@ -125,6 +126,45 @@ def test_what_is_wrong_is_one_sentence(
     assert code == told[0]
     assert sentence.count("\n") == 1
     assert told[1] in sentence
+
+
+@pytest.mark.parametrize("words", [("mount", "server", "m"), ("umount", "m")])
+def test_where_the_current_folder_is_gone_it_says_so(
+    words: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert main(["model", *words]) == 2
+    said = capsys.readouterr().err
+    assert "'m' cannot be found from the current folder (No such file or directory)" in said
+    assert said.count("\n") == 1
+
+
+def test_a_python_that_cannot_be_run_is_said(
+    said_of: Callable[[str, str], tuple[int, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where another user's home holds it."""
+    monkeypatch.setattr(sys, "executable", "/etc/passwd")
+    code, sentence = said_of("server", "mount")
+    assert code == 3
+    assert "cannot be served (/etc/passwd cannot be run: Permission denied)" in sentence
+
+
+def test_what_it_says_can_be_pasted(
+    said_of: Callable[[str, str], tuple[int, str]], folder: Path
+) -> None:
+    place = folder / "my models"
+    place.mkdir()
+    _, said = said_of("server", str(place))
+    assert f"memhp model umount '{place}'" in said
+    assert f"lsmem --sysroot '{place}' " in said
+    assert f"memhp -M 'linux:{place}'" in said
+    assert main(["model", "umount", str(place)]) == 0
 
 
 def test_without_the_library_it_says_what_to_install(
@@ -180,7 +220,7 @@ def test_a_mount_that_a_dead_server_left_is_taken_away(
     assert is_mounted(folder)
     capsys.readouterr()
     assert main(["model", "mount", "server", str(folder)]) == 2
-    assert "is a mount whose server is dead: unmount it with" in capsys.readouterr().err
+    assert "is a mount whose server does not answer: unmount it with" in capsys.readouterr().err
     assert main(["model", "umount", str(folder)]) == 0
-    assert "a machine whose server was dead" in capsys.readouterr().err
+    assert "a machine whose server did not answer" in capsys.readouterr().err
     assert not is_mounted(folder)

@@ -139,6 +139,8 @@ def test_kernels_take_turns(memhp: Memhp) -> None:
     [
         (("random", "--steps", "0"), "'0' is no number of steps"),
         (("random", "-o", "/proc/none/x"), "'/proc/none/x' cannot be written"),
+        (("fuzz", "-o", "/proc/none/x"), "'/proc/none/x' cannot be written"),
+        (("record", "-o", "/proc/none/x", "/dev/null"), "'/proc/none/x' cannot be written"),
         (("fuzz", "--minutes", "0"), "is no time to look in"),
         (("fuzz", "--minutes", "nan"), "is no time to look in"),
         (("fuzz", "--scenarios", "0"), "'0' is no number of scenarios"),

@@ -41,6 +41,17 @@ def test_a_script_is_taken_as_it_is(tmp_path: Path) -> None:
     assert [path for path in root.rglob("*") if path.is_file()] == [root / str(script)[1:]]
 
 
+def test_a_script_may_be_named_from_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "script"
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    put_carried(Carried(programs=("./script",)), tmp_path / "root")
+    assert (tmp_path / "root" / str(script)[1:]).read_text() == "#!/bin/sh\n"
+
+
 def test_what_is_not_installed_is_said(tmp_path: Path) -> None:
     with pytest.raises(MachineError, match="cannot give a guest the program no-such-program"):
         put_carried(Carried(programs=("no-such-program",)), tmp_path)

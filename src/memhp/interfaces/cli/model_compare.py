@@ -16,10 +16,14 @@ from memhp.model.compare.costs import Costs, read_costs
 from memhp.model.compare.policies import MEMMAPS, VMALLOC, combinations, parse_policy
 
 if TYPE_CHECKING:  # numpy, which they need, takes long to load
+    from collections.abc import Mapping
+
     from memhp.model.boot_inputs import BootInputs
+    from memhp.model.compare.comparison import Comparison
     from memhp.model.compare.facts import Combination
     from memhp.model.compare.figures import Latencies
     from memhp.model.compare.run_one import Run
+    from memhp.model.compare.sensitivity import Runs
 
 _POLICIES = ("normal", "movable-node", "auto-movable", "migrate-kernel")
 _DESCRIPTION = """\
@@ -35,7 +39,9 @@ kernel memory moves too, which no Linux can do: its figures are upper bounds.
 def add_compare_arguments(actions: Any) -> None:
     """Describe the action."""
     compare = actions.add_parser("compare", description=_DESCRIPTION)
-    compare.add_argument("source", metavar="MACHINE", help="a shipped machine, or any address")
+    compare.add_argument(
+        "sources", metavar="MACHINE", nargs="+", help="a shipped machine, or any address"
+    )
     compare.add_argument(
         "--policy",
         action="append",
@@ -103,24 +109,48 @@ def run_compare(args: Namespace) -> ExitCode:
         _show_costs(args, costs)
         return ExitCode.DONE
     asked = _combinations(args)
-    inputs = _inputs(args.source)
-    latencies = _latencies(args.hmat, inputs)
-    from memhp.interfaces.cli.show_compare import compare_lines  # noqa: PLC0415 - imports numpy
-    from memhp.model.compare.comparison import compare  # noqa: PLC0415
+    inputs = {source: _inputs(source) for source in args.sources}
+    latencies = {source: _latencies(args.hmat, each) for source, each in inputs.items()}
+    from memhp.model.compare.comparison import compare  # noqa: PLC0415 - imports numpy
     from memhp.model.compare.run_all import run_all  # noqa: PLC0415
 
-    runs = run_all(_jobs(args, asked, inputs), _positive(args.jobs, "--jobs"), _tell)
     entries = _positive(args.tlb_entries, "--tlb-entries")
-    result = compare(runs, asked, costs, latencies=latencies, tlb_entries=entries)
+    runs = run_all(_jobs(args, asked, inputs), _positive(args.jobs, "--jobs"), _tell)
+    results = {
+        source: compare(of_it, asked, costs, latencies=latencies[source], tlb_entries=entries)
+        for source, of_it in runs.items()
+    }
     if args.plot is not None:
-        from memhp.interfaces.cli.plot_compare import plot_comparison  # noqa: PLC0415
-
-        _write(args.plot, plot_comparison(result))
+        _plot(args.plot, results)
     if args.json:
-        print_json({"comparison": result, "runs": [f for facts in runs.values() for f in facts]})
+        print_json([_json(source, result, runs[source]) for source, result in results.items()])
     else:
-        print("\n".join(compare_lines(result, tlb_entries=entries)))
+        _print(results, entries)
     return ExitCode.DONE
+
+
+def _plot(name: str, results: "Mapping[str, Comparison]") -> None:
+    """Draw each machine's result; where there are several, into files that bear their numbers."""
+    from memhp.interfaces.cli.plot_compare import plot_comparison  # noqa: PLC0415
+
+    for number, result in enumerate(results.values(), 1):
+        path = Path(name)
+        numbered = path.with_name(f"{path.stem}-{number}{path.suffix}")
+        _write(str(path if len(results) == 1 else numbered), plot_comparison(result))
+
+
+def _json(source: str, result: "Comparison", runs: "Runs") -> dict[str, object]:
+    every = [facts for of_it in runs.values() for facts in of_it]
+    return {"machine": source, "comparison": result, "runs": every}
+
+
+def _print(results: "Mapping[str, Comparison]", entries: int) -> None:
+    from memhp.interfaces.cli.show_compare import compare_lines  # noqa: PLC0415 - imports numpy
+
+    for source, result in results.items():
+        if len(results) > 1:
+            print(f"{source}:")
+        print("\n".join(compare_lines(result, tlb_entries=entries)))
 
 
 def _show_costs(args: Namespace, costs: Costs) -> None:
@@ -179,7 +209,9 @@ def _latencies(file: Path | None, inputs: "BootInputs") -> "Latencies | None":
     return found
 
 
-def _jobs(args: Namespace, asked: "tuple[Combination, ...]", inputs: "BootInputs") -> "list[Run]":
+def _jobs(
+    args: Namespace, asked: "tuple[Combination, ...]", inputs: "Mapping[str, BootInputs]"
+) -> "list[Run]":
     from memhp.model.compare.comparison import UNRESTRICTED  # noqa: PLC0415
     from memhp.model.compare.load import Load  # noqa: PLC0415
     from memhp.model.compare.run_one import Run  # noqa: PLC0415
@@ -187,7 +219,8 @@ def _jobs(args: Namespace, asked: "tuple[Combination, ...]", inputs: "BootInputs
     fill, peak = _percent(args.fill) / 100, _percent(args.peak) / 100
     load = Load(fill=fill, peak=max(fill, peak), name_all=args.name_all)
     return [
-        Run(inputs=inputs, combination=combination, load=load, seed=seed)
+        Run(machine=source, inputs=each, combination=combination, load=load, seed=seed)
+        for source, each in inputs.items()
         for combination in dict.fromkeys((UNRESTRICTED, *asked))
         for seed in range(1, _positive(args.seeds, "--seeds") + 1)
     ]
@@ -220,6 +253,10 @@ def _tell(done: int, total: int, job: "Run") -> None:
         sys.stderr.flush()
     elif done * 10 // total > (done - 1) * 10 // total:
         print(f"memhp: {done} of {total} runs done", file=sys.stderr)
+
+
+def _shown(job: "Run") -> str:
+    return f"{job.machine}: {job.combination}, seed {job.seed}"
 
 
 def _write(name: str, text: str) -> None:

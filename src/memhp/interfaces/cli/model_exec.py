@@ -5,6 +5,7 @@ from argparse import REMAINDER, ArgumentParser, Namespace
 from pathlib import Path
 
 from memhp.core.errors import ArgumentError
+from memhp.interfaces.cli.model_mount import check_named
 from memhp.interfaces.cli.parser import Parser
 
 _ABOUT = """\
@@ -36,6 +37,7 @@ def run_exec(args: Namespace) -> int:
     from memhp.serving.exec_inside import Job  # noqa: PLC0415
     from memhp.serving.mounted import start_mounted  # noqa: PLC0415
 
+    check_named(args.source)
     uevents, command = _parted(args)
     job = Job(
         address=args.source,
@@ -60,7 +62,7 @@ def _parted(args: Namespace) -> tuple[Path | None, list[str]]:
     options = Parser(prog="memhp model exec")
     _add_uevents(options)
     uevents = options.parse_args(before).uevents or args.uevents
-    if not command or command[0].startswith("-"):
+    if not command or not command[0] or command[0].startswith("-"):
         raise ArgumentError(
             text="exec",
             problem="needs a command",
@@ -76,8 +78,8 @@ def _add_uevents(parser: ArgumentParser) -> None:
 
 
 def _folder() -> str:
-    """The folder to start in; the root where it is gone."""
+    """The folder to start in; the root where it is gone, or what it lay in."""
     try:
         return str(Path.cwd())
-    except FileNotFoundError:
+    except OSError:
         return "/"

@@ -1,5 +1,6 @@
 """``memhp model mount`` and ``umount``: a model's files in a folder, live."""
 
+import shlex
 import signal
 import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
@@ -7,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from memhp.core.errors import ArgumentError
 from memhp.core.words import ExitCode
 from memhp.interfaces.cli.options import add_json_option
 from memhp.interfaces.cli.show import print_json
@@ -52,6 +54,7 @@ def mount(args: Namespace) -> ExitCode:
     """Mount it; goes to the background once the mount answers."""
     from memhp.serving.mounted import start_mounted  # noqa: PLC0415
 
+    check_named(args.source)
     mounted = start_mounted(
         args.source, args.folder, uevents=args.uevents, lasting=not args.foreground
     )
@@ -63,12 +66,22 @@ def mount(args: Namespace) -> ExitCode:
     return ExitCode.DONE
 
 
+def check_named(source: str) -> None:
+    """See that a machine is named, for a script's empty variable names none."""
+    if not source:
+        raise ArgumentError(
+            text=source,
+            problem="names no machine",
+            advice="give one as 'memhp model list' shows them, a TOML file or a state file",
+        )
+
+
 def umount(args: Namespace) -> ExitCode:
     """Unmount it, and wait until its server has ended."""
     from memhp.serving.take_down import take_down  # noqa: PLC0415
 
     model = take_down(args.folder)
-    what = "a machine whose server was dead" if model is None else model.machine
+    what = "a machine whose server did not answer" if model is None else model.machine
     if args.json:
         print_json({"folder": str(args.folder), "machine": model and model.machine})
     else:
@@ -81,10 +94,10 @@ def _say(args: Namespace, mounted: "Mounted") -> None:
     if args.json:
         print_json(_as_json(args, mounted))
         return
-    folder = args.folder
+    folder, address = shlex.quote(str(args.folder)), shlex.quote(f"linux:{args.folder}")
     lines = [
-        f"{args.source} is mounted at {folder}, served by process {mounted.pid}",
-        f"  look:     lsmem --sysroot {folder}    memhp -M linux:{folder}",
+        f"{args.source} is mounted at {args.folder}, served by process {mounted.pid}",
+        f"  look:     lsmem --sysroot {folder}    memhp -M {address}",
         f"  unmount:  memhp model umount {folder}",
     ]
     if args.uevents is not None:

@@ -13,7 +13,7 @@ from memhp.core.errors import ArgumentError, MachineError
 from memhp.core.words import ExitCode
 from memhp.interfaces.cli.options import add_json_option
 from memhp.interfaces.cli.show import print_json
-from memhp.interfaces.cli.write_document import write_document
+from memhp.interfaces.cli.write_document import check_output, write_document
 from memhp.machines.lab.guest import Guest
 from memhp.machines.lab.judge import Judged, judge
 from memhp.machines.lab.kernels import KERNELS
@@ -70,6 +70,7 @@ def _add_scenario_options(parser: ArgumentParser) -> None:
 
 def run_record(args: Namespace) -> ExitCode:
     """Record one scenario."""
+    check_output(args.output)
     document = read_recording(Path("/dev/stdin" if args.scenario == "-" else args.scenario))
     scenario = parse_scenario(document, args.scenario, args.kernel)
     recording = record(scenario, _guest(), _progress)
@@ -101,6 +102,7 @@ def run_fuzz(args: Namespace) -> ExitCode:
 
 
 def _check(args: Namespace) -> None:
+    check_output(args.output)
     if not args.minutes > 0:
         raise ArgumentError(
             text=str(args.minutes), problem="is no time to look in", advice="as in '--minutes 10'"
@@ -212,6 +214,8 @@ def _shrink_and_write(judged: Judged, output: str) -> None:
         shortest = tried.up_to_the_first_difference()
         return shortest.scenario
 
+    # Whoever interrupts the search keeps what it began with.
+    write_document(shortest.recording, output)
     shrink(shortest.scenario, trial)
     write_document(shortest.recording, output)
     _say(f"{output}: {_count(shortest.recording['steps'], 'step')}, {_found(shortest)}")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,28 @@ def write_document(document: Any, output: str) -> None:
     try:
         _write(Path(output), text)
     except OSError as err:
-        raise ArgumentError(
-            text=output,
-            problem=f"cannot be written ({err.strerror})",
-            advice="name a file in a folder that is there",
-        ) from err
+        raise _unwritable(output, err) from err
+
+
+def check_output(output: str) -> None:
+    """See that there is a place for what takes long to make; raises ``ArgumentError``."""
+    if output == "-":
+        return
+    try:
+        with tempfile.TemporaryFile(dir=Path(output).parent):
+            pass
+    except OSError as err:
+        # A device or a pipe may stand where nothing else can be made.
+        if not os.access(output, os.W_OK):
+            raise _unwritable(output, err) from err
+
+
+def _unwritable(output: str, err: OSError) -> ArgumentError:
+    return ArgumentError(
+        text=output,
+        problem=f"cannot be written ({err.strerror})",
+        advice="name a file in a folder that is there",
+    )
 
 
 def _write(target: Path, text: str) -> None:

@@ -49,7 +49,8 @@ def _found(program: str) -> Path:
             problem=f"cannot give a guest the program {program}",
             advice="it is not installed here",
         )
-    return Path(path)
+    # One that was named from the current folder is found by that name.
+    return Path(path).absolute()
 
 
 def _libraries(program: Path) -> Iterator[Path]:

@@ -27,6 +27,8 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 _HEX = re.compile(r"\b(?:[0-9a-f]{2})+\b")
 _QEMU = "qemu-system-x86_64"
 _BOOT_SECONDS = 90.0
+_ENDING_SECONDS = 1.0
+"""How long a QEMU that has gone silent may take to be gone itself."""
 _NOTHING = Carried()
 _KVM_BOOT_SECONDS = 20.0
 _KVM_TRIES = 1
@@ -115,9 +117,32 @@ class Guest:
         if shape.agent:
             carried = replace(carried, programs=(*carried.programs, AGENT))
         self._options = tuple(options)
+        self._make_folder(shape)
+        try:
+            self._build_and_boot(kernel, shape, carried)
+        except BaseException:
+            # Whatever it was, an interrupt too: a guest that is not up leaves nothing.
+            self._clear_away()
+            raise
+
+    def _make_folder(self, shape: GuestShape) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True, mode=0o700)
-        (self.folder / "shape.json").write_text(json.dumps(to_json(shape)))
+        try:
+            self.folder.mkdir(parents=True, mode=0o700)
+            (self.folder / "shape.json").write_text(json.dumps(to_json(shape)))
+        except OSError as err:
+            self._clear_away()
+            raise MachineError(
+                machine=f"lab:{self.name}",
+                problem=f"has no folder to live in: {self.folder} cannot be made ({err.strerror})",
+                advice=f"name another place with ${FOLDER_VARIABLE}",
+            ) from err
+
+    def _clear_away(self) -> None:
+        if self.folder.is_dir():
+            self.down()
+
+    def _build_and_boot(self, kernel: LabKernel, shape: GuestShape, carried: Carried) -> None:
         build_initrd(self.folder / "initrd", kernel.modules, carried=carried)
         self._boot(kernel, shape)
         if shape.hotpluggable_nodes:
@@ -135,8 +160,11 @@ class Guest:
                 with self.shell() as shell:
                     shell.wait_for(READY, seconds)
                     shell.run("stty -echo")
-            except MachineError:
-                self.down(keep=not last)
+            except MachineError as err:
+                refusal = self._refusal()
+                self.down(keep=True)
+                if refusal is not None:
+                    raise self._not_started(refusal) from err
                 if last:
                     raise
             else:
@@ -190,7 +218,22 @@ class Guest:
         command = [_QEMU, *named, *options, *self._options]
         why = self._start_bound(command) if self._bound else _start_apart(command)
         if why is not None:
-            raise MachineError(machine=f"lab:{self.name}", problem=f"does not start ({why})")
+            raise self._not_started(why)
+
+    def _not_started(self, why: str) -> MachineError:
+        return MachineError(machine=f"lab:{self.name}", problem=f"does not start ({why})")
+
+    def _refusal(self) -> str | None:
+        """What a bound QEMU said that has ended by itself; its sockets come before its devices."""
+        if self._process is None:
+            return None
+        try:
+            said = self._process.communicate(timeout=_ENDING_SECONDS)[1]
+        except subprocess.TimeoutExpired:
+            return None
+        ended, self._process = self._process, None
+        # A kernel that panics ends QEMU as well, and well.
+        return _last_word(said) if ended.returncode else None
 
     def _start_bound(self, command: list[str]) -> str | None:
         """Start QEMU so that it ends with this process, and wait for the last of its sockets."""

@@ -102,9 +102,11 @@ def joined(
     }
     want = guest.want
     left = account.left_over(_named_at_start(process)) if process is not None else ()
+    # Blocks are always read, for they tell which addresses the guest has taken.
+    blocks = tuple(replace(b, device=owners.get(b.block)) for b in guest.blocks)
     return replace(
         guest,
-        blocks=tuple(replace(b, device=owners.get(b.block)) for b in guest.blocks),
+        blocks=blocks if Want.BLOCKS in want else (),
         devices=(*devices, *map(_waiting, left)) if Want.DEVICES in want else (),
         room=_room(account, available_bytes) if Want.ROOM in want else Room(),
     )

@@ -12,15 +12,20 @@ Tell = Callable[[int, int, Run], None]
 _Numbered = tuple[int, Run]
 
 
-def run_all(jobs: Sequence[Run], processes: int, tell: Tell) -> dict[Combination, list[Facts]]:
-    """Run everything; the same facts, in the same order, however many processes there are."""
+def run_all(
+    jobs: Sequence[Run], processes: int, tell: Tell
+) -> dict[str, dict[Combination, list[Facts]]]:
+    """Run everything; the same facts, in the same order, however many processes there are.
+
+    By machine, and then by combination.
+    """
     done: dict[int, Facts] = {}
     for count, (index, facts) in enumerate(_finished(list(enumerate(jobs)), processes), 1):
         done[index] = facts
         tell(count, len(jobs), jobs[index])
-    runs: dict[Combination, list[Facts]] = {}
+    runs: dict[str, dict[Combination, list[Facts]]] = {}
     for index, job in enumerate(jobs):
-        runs.setdefault(job.combination, []).append(done[index])
+        runs.setdefault(job.machine, {}).setdefault(job.combination, []).append(done[index])
     return runs
 
 

@@ -22,8 +22,9 @@ _IN_THE_BLOCK: Final = "memory_hotplug.memmap_on_memory=1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What to run: a machine, a combination, a load and its seed."""
+    """What to run: a machine and what it is called, a combination, a load and its seed."""
 
+    machine: str = ""
     inputs: BootInputs
     combination: Combination
     load: Load

@@ -55,6 +55,7 @@ def parse_scenario(document: Mapping[str, Any], file: str, kernel: str) -> Scena
         guest: GuestShape = from_json(GuestShape, document["guest"] | {"kernel": kernel})
     except FormatError as err:
         raise RecordingError(file=file, field="guest", problem=f"is malformed ({err})") from err
+    _check_nodes(guest, file)
     steps = document.get("steps")
     if not isinstance(steps, list):
         raise RecordingError(file=file, field="steps", problem="is no list")
@@ -64,6 +65,16 @@ def parse_scenario(document: Mapping[str, Any], file: str, kernel: str) -> Scena
         guest=guest,
         steps=tuple(_step(step, index, file) for index, step in enumerate(steps)),
     )
+
+
+def _check_nodes(guest: GuestShape, file: str) -> None:
+    """See that there is memory to boot with; QEMU would make some up."""
+    if not guest.nodes or guest.nodes[0] <= 0 or min(guest.nodes) < 0:
+        raise RecordingError(
+            file=file,
+            field="guest.nodes",
+            problem="must give node 0 memory to boot with, and no node less than 0",
+        )
 
 
 def scenario_json(scenario: Scenario) -> Json:
@@ -95,7 +106,9 @@ def _step(step: Any, index: int, file: str) -> Json:
     for name, kind in arguments.items():
         if name not in step and name in _OPTIONAL:
             continue
-        if type(step.get(name)) is not kind:
+        value = step.get(name)
+        # QEMU's monitor parts from whoever names a number below 0.
+        if type(value) is not kind or (isinstance(value, int) and value < 0):
             raise RecordingError(
                 file=file, field=f"{field}.{name}", problem=f"must be {_NAMES[kind]}"
             )
@@ -103,4 +116,4 @@ def _step(step: Any, index: int, file: str) -> Json:
     return kept
 
 
-_NAMES: Final = {str: "text", int: "a whole number"}
+_NAMES: Final = {str: "text", int: "a whole number, 0 or more"}
