@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import re
+import shutil
 import socket
 import threading
 import time
@@ -18,12 +19,13 @@ from qemu.qmp import ExecuteError, Message, Runstate
 from qemu.qmp.models import ErrorResponse
 
 from fuzz.mutation import dump, mutate_bytes
-from fuzz.seeds import JSON, TEXT, any_json, any_text, archive_of, recordings, saved_tree, steps_of
+from fuzz.seeds import JSON, TEXT, any_json, any_text, archive_of, recordings, saved_tree
 from fuzz.shrinking import smaller_bytes
 from fuzz.target import Attempt, Shape, Target
 from memhp.core.errors import ContactLost, MemhpError
 from memhp.core.geometry import NodeId
 from memhp.core.guest_shape import GuestShape
+from memhp.core.listing import BlockFile
 from memhp.core.snapshot import Want
 from memhp.machines.lab.guest import Guest
 from memhp.machines.lab.kernels import LabKernel
@@ -32,10 +34,13 @@ from memhp.machines.lab.monitor import monitor_of
 from memhp.machines.lab.observe_guest import observe_guest
 from memhp.machines.lab.record import _Recorder
 from memhp.machines.lab.serial_shell import SerialShell
+from memhp.machines.linux.root import Root
 from memhp.machines.qemu import connection
 from memhp.machines.qemu.connection import Connection
+from memhp.machines.qemu.guest_tree import plant
 from memhp.machines.qemu.monitor import Monitor
 from memhp.machines.qemu.physical import Wanted
+from memhp.machines.qemu.read_guest import Named, of_guest
 from memhp.model.trace.scenario import Scenario
 
 Json = dict[str, Any]
@@ -51,6 +56,10 @@ _VIRTIO = {"id": "v0", "memaddr": 1 << 33, "max-size": 1 << 29, "size": 0, "node
 _DEVICES = {"return": [{"type": "dimm", "data": _DIMM}, {"type": "virtio-mem", "data": _VIRTIO}]}
 _TIME = {"timestamp": {"seconds": 1, "microseconds": 2}}
 _OST = {"device": "d0", "slot": "0", "slot-type": "DIMM", "source": 1, "status": 0}
+
+
+_REPORTS = {"return": [{"device": "d0", "slot": "0", "source": 1, "status": 0}]}
+_UEVENTS = "733 add /devices/system/memory/memory48 memory"
 
 
 class Said:
@@ -182,9 +191,8 @@ def _conversations() -> list[bytes]:
     deleted = {"event": "DEVICE_DELETED", "data": {"device": "d0", "path": "/machine/d0"}}
     machine = {"return": {"size": 1 << 30, "slots": 4, "max-size": 1 << 34}}
     backends = {"return": [{"id": "d0-memory", "size": 1 << 27, "share": False}]}
-    reports = {"return": [{"device": "d0", "slot": "0", "source": 1, "status": 0}]}
     objects = {"return": [{"name": "type", "type": "string"}, {"name": "d0-memory"}]}
-    devices = [_DEVICES, reports]
+    devices = [_DEVICES, _REPORTS]
     account = [machine, {"return": {"base-memory": 1 << 30}}, *devices, backends, objects]
     asked = [*devices, error, error, done, done, done]
     talks = [
@@ -243,7 +251,10 @@ def _recorded(folder: Path) -> Attempt:
         name="fuzzed",
         about="",
         guest=GuestShape(kernel="6.12", nodes=(1 << 30,), hotpluggable_nodes=(NodeId(0),)),
-        steps=tuple(step for step in steps_of(json.loads(recordings()[3])))[:3],
+        steps=(
+            {"op": "write", "path": "memory33/state", "value": "online"},
+            {"op": "read", "path": "memory33/state"},
+        ),
     )
 
     def attempt(data: bytes) -> None:
@@ -282,7 +293,7 @@ def _log_of(document: Json) -> str:
 def _guests() -> list[bytes]:
     iomem = saved_tree("guest-6.12")["proc/iomem"].decode()
     common = {
-        "replies": [_DEVICES, _DEVICES, {"return": 1 << 27}],
+        "replies": [_DEVICES, _REPORTS],
         "events": [{"event": "ACPI_DEVICE_OST", "data": {"info": _OST}}],
     }
     return [
@@ -291,7 +302,14 @@ def _guests() -> list[bytes]:
             | {
                 "said": [
                     *("6.12.38", _log_of(document), iomem, "memory1\nmemory2\nprobe", "8000000"),
-                    *("online_policy contig-zones\n", "state\nvalid_zones", "", "", _shown(name)),
+                    *(
+                        "online_policy contig-zones\n",
+                        "state\nvalid_zones",
+                        "",
+                        "",
+                        _UEVENTS,
+                        _shown(name),
+                    ),
                 ]
             }
         )
@@ -305,9 +323,38 @@ def _copied(folder: Path) -> Attempt:
 
     def attempt(data: bytes) -> None:
         guest = cast(Guest, ShellOnly(data.decode("latin-1"), folder / "none"))
-        LabMachine(guest).snapshot(Want.ALL & ~Want.DEVICES)
+        LabMachine(guest).list_blocks(BlockFile.STATE | BlockFile.ZONES)
 
     return attempt
+
+
+def _printed(folder: Path) -> Attempt:
+    """A guest's files as a script in it prints them."""
+    named = Named(machine="lab:g", identity="lab:g:1", want=Want.ALL)
+
+    def attempt(data: bytes) -> None:
+        tree = folder / "tree"
+        shutil.rmtree(tree, ignore_errors=True)
+        tree.mkdir()
+        plant(data.decode("utf-8", "replace"), tree, "lab:g")
+        of_guest(Root(str(tree), "lab:g"), named)
+
+    return attempt
+
+
+def _prints() -> list[bytes]:
+    """What that script prints of saved trees, without most of their blocks."""
+    return [_print_of(saved_tree(name)).encode() for name in ("guest-6.12", "guest-6.1")]
+
+
+def _print_of(files: Mapping[str, bytes]) -> str:
+    lines = []
+    for path, content in files.items():
+        if re.search(r"/memory/memory([3-9]|\d\d)", path):
+            continue
+        lines.append(f"={path}")
+        lines += [f"+{line}" for line in content.decode("utf-8", "replace").splitlines()]
+    return "\n".join([*lines, "/sys/devices/system/node/node0/memory1", "."])
 
 
 def _mutate_archive(data: bytes, chance: Random) -> bytes:
@@ -453,6 +500,14 @@ TARGETS = (
         seeds=lambda: [_shown(name).encode() for name in ("guest-6.12", "guest-6.1")],
         shape=TEXT,
         inputs=1500,
+        invent=any_text,
+    ),
+    Target(
+        name="files that a guest prints",
+        prepare=_printed,
+        seeds=_prints,
+        shape=TEXT,
+        inputs=400,
         invent=any_text,
     ),
     Target(
