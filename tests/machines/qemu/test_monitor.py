@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from memhp.core.errors import ContactLost
+from memhp.machines.qemu import connection
 from memhp.machines.qemu.monitor import Monitor, open_monitor
 from memhp.machines.qemu.physical import Wanted
 
@@ -132,7 +133,11 @@ DONE = b'{"return": {}}'
     ],
     ids=lambda lines: b" ".join(lines)[-12:].decode("latin-1"),
 )
-def test_a_line_that_is_not_qemus(lines: tuple[bytes, ...], tmp_path: Path) -> None:
+def test_a_line_that_is_not_qemus(
+    lines: tuple[bytes, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # An answer to nothing that was asked is passed over, and the right one never comes.
+    monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.2)
     with (
         speaking(tmp_path / "qmp", *lines) as path,
         pytest.raises(ContactLost, match="'lab:g'"),
