@@ -37,7 +37,7 @@ FAULTS = {
         NODE + "[layuot]\n",
         "m.toml, line 3: 'layuot' is not known; did you mean 'layout'? known here: name, about, "
         "kernel, command_line, hypervisor, block_size, node, distances, dimm_slots, dimm, "
-        "virtio_mem, layout, proposals, failures, guests",
+        "virtio_mem, layout, proposals, failures, workload, guests",
     ),
     "a-number-for-a-size": (
         "# the amount\n[[node]]\nmemory = 4\n",
@@ -270,7 +270,7 @@ FAULTS = {
         NODE + '[guests.a]\n[guests.a.guests.b]\n[[guests.a.node]]\nmemory = "1G"\n',
         "m.toml, line 4: 'guests.a.guests' is not known; known here: about, kernel, "
         "command_line, hypervisor, block_size, node, distances, dimm_slots, dimm, virtio_mem, "
-        "layout, proposals, failures",
+        "layout, proposals, failures, workload",
     ),
     "guest-without-nodes": (
         NODE + "\n[guests.web]\n",
