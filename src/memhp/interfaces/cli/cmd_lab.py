@@ -13,6 +13,7 @@ as -M lab:NAME; with an agent in it, as -M qemu:NAME too.
 
 import sys
 from argparse import REMAINDER, ArgumentParser, Namespace
+from pathlib import Path
 
 from memhp.core.errors import ArgumentError
 from memhp.core.geometry import MIB, NodeId
@@ -34,7 +35,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     up = actions.add_parser("up", description="Boot a guest.")
     up.add_argument("name", metavar="NAME")
-    up.add_argument("--kernel", choices=KERNELS, default=KERNELS[0], help="which kernel to boot")
+    up.add_argument(
+        "--kernel",
+        default=KERNELS[0],
+        metavar=f"{'|'.join(KERNELS)}|PATH",
+        help="which kernel to boot; that at a PATH brings the modules it was installed with",
+    )
     up.add_argument("--nodes", default="1G", metavar="SIZES", help="memory of each node, as 1G,0")
     up.add_argument("--cmdline", default="", metavar="TEXT", help="more for the command line")
     up.add_argument(
@@ -129,6 +135,11 @@ def _add_device_options(up: ArgumentParser) -> None:
         "--agent", action="store_true", help="run QEMU's guest agent in it, for -M qemu:NAME"
     )
     up.add_argument(
+        "--share-host-root",
+        action="store_true",
+        help="let it see this host's files in /host, where 'host PROGRAM' runs one",
+    )
+    up.add_argument(
         "--hotpluggable-node",
         action="append",
         default=[],
@@ -145,13 +156,14 @@ def _shape(args: Namespace) -> GuestShape:
     sticks = [_sized(text, nodes) for text in args.dimm]
     devices = [_sized(text, nodes) for text in args.virtio_mem]
     return GuestShape(
-        kernel=args.kernel,
+        kernel=args.kernel if args.kernel in KERNELS else str(Path(args.kernel).absolute()),
         nodes=nodes,
         command_line=args.cmdline,
         hotpluggable_nodes=tuple(NodeId(node) for node in args.hotpluggable_node),
         dimms=tuple(BootDimm(size_bytes=size, node=node) for size, node in sticks),
         virtio_mem=tuple(VirtioMemShape(size_bytes=size, node=node) for size, node in devices),
         agent=args.agent,
+        shares_root=args.share_host_root,
     )
 
 

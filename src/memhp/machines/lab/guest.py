@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from memhp.core.acpi.srat import encode_srat, parse_srat, with_hotpluggable
@@ -113,7 +114,7 @@ class Guest:
                 problem=f"needs {_QEMU}",
                 advice="install package qemu-system-x86",
             )
-        kernel = find_kernel(shape.kernel)
+        kernel = find_kernel(shape.kernel, shares_root=shape.shares_root)
         if shape.agent:
             carried = replace(carried, programs=(*carried.programs, AGENT))
         self._options = tuple(options)
@@ -143,12 +144,16 @@ class Guest:
             self.down()
 
     def _build_and_boot(self, kernel: LabKernel, shape: GuestShape, carried: Carried) -> None:
-        build_initrd(self.folder / "initrd", kernel.modules, carried=carried)
+        shared_path = os.environ.get("PATH", os.defpath) if shape.shares_root else None
+        build = partial(
+            build_initrd, self.folder / "initrd", kernel, carried=carried, shared_path=shared_path
+        )
+        build()
         self._boot(kernel, shape)
         if shape.hotpluggable_nodes:
             srat = self._flagged_srat(shape)
             self.down(keep=True)
-            build_initrd(self.folder / "initrd", kernel.modules, srat, carried)
+            build(srat)
             self._boot(kernel, shape)
 
     def _boot(self, kernel: LabKernel, shape: GuestShape) -> None:
