@@ -27,6 +27,7 @@ class Command(Protocol):
 
 NAMES = (
     "ls",
+    "explain",
     "boot",
     "online",
     "offline",

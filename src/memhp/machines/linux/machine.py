@@ -1,6 +1,7 @@
 """A Linux machine behind the door that every machine has: this host, a saved tree, a model."""
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -17,10 +18,13 @@ from memhp.machines.linux.apply import apply_logical
 from memhp.machines.linux.list_blocks import list_blocks
 from memhp.machines.linux.lister import open_root
 from memhp.machines.linux.live_write import write_live
+from memhp.machines.linux.offline_reason import listening
 from memhp.machines.linux.root import Root
 from memhp.machines.linux.take_snapshot import identity_of, take_snapshot
 
-if TYPE_CHECKING:  # the model is needed by what boots it alone
+if TYPE_CHECKING:  # needed by what boots a model, or looks into blocks
+    from memhp.core.evidence import Evidence
+    from memhp.core.ranges import PhysRange
     from memhp.model.boot_inputs import BootInputs
 
 _LIVE_ABILITIES = frozenset({Ability.ONLINE, Ability.OFFLINE})
@@ -66,18 +70,46 @@ class LinuxMachine:
         """Not yet: raises ``NotSupported``."""
         raise NotSupported(machine=self.name, operation="count pages", advice="a model machine can")
 
+    def evidence(self, blocks: Sequence[BlockId]) -> "Evidence":
+        """Look into blocks, doubtful ones several times; raises ``MachineError``.
+
+        Needs root, and a running kernel of its own: a model knows its pages better.
+        """
+        from memhp.machines.linux.look_inside import look_inside  # noqa: PLC0415
+
+        self._check_running()
+        snapshot = self.snapshot(Want.BLOCKS | Want.IOMEM)
+        return look_inside(self._root, snapshot, blocks, pause=time.sleep)
+
+    def ranges_of_process(self, pid: int) -> "tuple[PhysRange, ...]":
+        """Where a process's memory lies; raises ``NoSuchObject`` and ``NotSupported``."""
+        from memhp.machines.linux.process_memory import ranges_of_process  # noqa: PLC0415
+
+        self._check_running()
+        return ranges_of_process(self._root, pid)
+
+    def _check_running(self) -> None:
+        if not self._root.is_live or self._root.mounted is not None:
+            raise NotSupported(
+                machine=self.name,
+                operation="show its pages",
+                advice="the running host can, and a model by its own address (model:NAME)",
+            )
+
     def apply(self, step: Step, *, until: float | None, tell: Tell) -> Outcome:  # noqa: ARG002
         """Carry out one step of the logical phase and read back what came of it.
 
         Raises ``NotSupported`` for the physical phase, for a saved tree, and for
         this host while ``MEMHP_NO_LIVE_WRITES`` is set.
         """
-        return apply_logical(
-            step,
-            machine=self.name,
-            read=self._root.text_if_there,
-            write=lambda relative, word: write_live(self._root, relative, word, until),
-        )
+        with listening(self._root, step) as told:
+            outcome = apply_logical(
+                step,
+                machine=self.name,
+                read=self._root.text_if_there,
+                write=lambda relative, word: write_live(self._root, relative, word, until),
+            )
+            return told(outcome)
 
 
 def open_linux(rest: str) -> LinuxMachine:
