@@ -131,5 +131,5 @@ class LooksInside(Protocol):
     def evidence(self, blocks: Sequence[BlockId]) -> Evidence:
         """Look into blocks; raises ``MachineError`` where they cannot be read."""
 
-    def ranges_of_process(self, pid: int) -> tuple[PhysRange, ...]:
+    def ranges_of_task(self, pid: int) -> tuple[PhysRange, ...]:
         """Where a process's memory lies; raises ``NoSuchObject``, ``NotSupported``."""

@@ -123,7 +123,7 @@ class ModelMachine:
         found = [(number, self._block(kernel, number)) for number in blocks]
         return model_evidence(kernel, found)
 
-    def ranges_of_process(self, pid: int) -> "tuple[PhysRange, ...]":
+    def ranges_of_task(self, pid: int) -> "tuple[PhysRange, ...]":
         """A model's processes have names, and no numbers: raises ``NotSupported``."""
         raise NotSupported(
             machine=self.name,

@@ -109,7 +109,7 @@ def explain(
 
 def _targets(machine: LooksInside, word: str) -> list[Target]:
     if match := _PROCESS.fullmatch(word):
-        found = machine.ranges_of_process(int(match[1]))
+        found = machine.ranges_of_task(int(match[1]))
         if not found:
             raise ArgumentError(
                 text=word, problem="has no memory of its own", advice="name another process"

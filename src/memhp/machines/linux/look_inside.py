@@ -28,8 +28,8 @@ from memhp.machines.linux.page_classes import (
     extra_references,
 )
 from memhp.machines.linux.page_structs import PageStructs, open_page_structs
-from memhp.machines.linux.process_memory import read_holders
 from memhp.machines.linux.root import Root
+from memhp.machines.linux.task_memory import read_holders
 
 PAUSES: Final = (0.02, 0.05, 0.1, 0.2)
 """Seconds between the looks at doubtful blocks."""

@@ -81,12 +81,12 @@ class LinuxMachine:
         snapshot = self.snapshot(Want.BLOCKS | Want.IOMEM)
         return look_inside(self._root, snapshot, blocks, pause=time.sleep)
 
-    def ranges_of_process(self, pid: int) -> "tuple[PhysRange, ...]":
+    def ranges_of_task(self, pid: int) -> "tuple[PhysRange, ...]":
         """Where a process's memory lies; raises ``NoSuchObject`` and ``NotSupported``."""
-        from memhp.machines.linux.process_memory import ranges_of_process  # noqa: PLC0415
+        from memhp.machines.linux.task_memory import ranges_of_task  # noqa: PLC0415
 
         self._check_running()
-        return ranges_of_process(self._root, pid)
+        return ranges_of_task(self._root, pid)
 
     def _check_running(self) -> None:
         if not self._root.is_live or self._root.mounted is not None:

@@ -44,7 +44,7 @@ def _held_by(root: Root, pid: str) -> Iterator[Sighting]:
             yield Sighting(kind=kind, first_pfn=0, count=count, owner=owner)
 
 
-def ranges_of_process(root: Root, pid: int) -> tuple[PhysRange, ...]:
+def ranges_of_task(root: Root, pid: int) -> tuple[PhysRange, ...]:
     """Where a process's pages lie now; raises ``NoSuchObject`` and ``NotSupported``.
 
     Source: ``/proc/PID/pagemap``, which shows page frames to root alone.
