@@ -56,6 +56,8 @@ class DynamicDebug:
         if control is None:
             return "the kernel has no dynamic debug"
         try:
+            # Nothing is written down where nothing may be switched.
+            os.close(open_for_writing(self._root, control))
             with self._record() as record:
                 self._forget_the_dead(record)
                 off = sites_without(self._root.text_if_there(control) or "")
