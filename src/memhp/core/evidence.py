@@ -20,6 +20,7 @@ class Held(StrEnum):
     FREE = "free"
     CACHED_FREE = "free, on a per-CPU list"
     LRU = "movable"
+    LARGE = "movable, in large pieces"
     BUSY = "movable, in use by input or output a moment ago"
     PINNED = "pinned"
     HUGE = "hugetlb, in use"
@@ -40,7 +41,7 @@ class Held(StrEnum):
 
 UNMOVABLE = frozenset({Held.RESERVED, Held.SLAB, Held.PAGE_TABLE, Held.KERNEL})
 """At these pages isolating a block stops; in ``ZONE_MOVABLE`` at reserved ones alone."""
-TO_MOVE = frozenset({Held.LRU, Held.BUSY, Held.PINNED, Held.DRIVER_MOVABLE})
+TO_MOVE = frozenset({Held.LRU, Held.LARGE, Held.BUSY, Held.PINNED, Held.DRIVER_MOVABLE})
 """These have to find room elsewhere, page by page."""
 
 

@@ -128,11 +128,14 @@ def _kinds(pages: MachinePages, start: int, end: int) -> dict[Held, int]:
 def _held(pages: MachinePages, heads: Pfns) -> Iterator[tuple[Held, int]]:
     holders = pages.holders
     numbers = holders.numbers_at(heads)
-    sizes = np.left_shift(1, pages.frames.state[heads] & ORDER, dtype=np.int64)
+    orders = pages.frames.state[heads] & ORDER
+    sizes = np.left_shift(1, orders, dtype=np.int64)
     for number in np.unique(numbers).tolist():
         mine = int(sizes[numbers == number].sum())
         page_kind = KINDS[int(holders.kind_of[number])]
         kind = _OF_KIND.get(page_kind, Held.LRU if page_kind.movable else Held.KERNEL)
+        if kind is Held.LRU and orders[numbers == number].any():
+            kind = Held.LARGE
         if holders.pinned_of[number]:
             kind = Held.PINNED
         elif holders.idle_of[number]:

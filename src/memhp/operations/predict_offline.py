@@ -209,11 +209,12 @@ def _huge_stay(
 
 
 def _room(block: BlockEvidence, evidence: Evidence) -> Iterator[Obstacle]:
-    """Pages of kernel zones are never let into ``ZONE_MOVABLE``, and no node but others is used."""
+    """Single pages of kernel zones are never let into ``ZONE_MOVABLE``, large pieces are."""
     huge = block.kinds.get(Held.HUGE, 0) + block.kinds.get(Held.GIGANTIC, 0)
     wanted = block.pages_to_move - huge
     room = total_room(block, evidence)
-    if wanted > room.free + room.reclaimable + evidence.swap_free:
+    for_large = min(block.kinds.get(Held.LARGE, 0), room.for_large)
+    if wanted - for_large > room.free + room.reclaimable + evidence.swap_free:
         yield Obstacle(
             what=f"{_pages(wanted)} would have to move, and the other memory has room for "
             f"{_pages(room.free + room.reclaimable)}",
@@ -222,7 +223,7 @@ def _room(block: BlockEvidence, evidence: Evidence) -> Iterator[Obstacle]:
     elif wanted > room.free:
         yield Obstacle(
             what=f"{_pages(wanted)} would have to move; {_pages(room.free)} are free elsewhere, "
-            "and the rest would have to be reclaimed first",
+            "and the rest needs memory that is reclaimed, or large free pieces",
             remedy="drop caches elsewhere, or stop processes",
             sure=False,
         )
@@ -239,6 +240,7 @@ _LEAVES = {
     Held.FREE: "free",
     Held.CACHED_FREE: "free on per-CPU lists, which are drained",
     Held.LRU: "of processes and page cache, which move",
+    Held.LARGE: "of processes and page cache in large pieces, which move",
     Held.BUSY: "in use by input and output, which move when that is done",
     Held.DRIVER_MOVABLE: "that their driver moves (zram, balloon)",
     Held.HUGE: "of huge pages in use, which move",

@@ -56,6 +56,7 @@ def classify(pages: PageArrays) -> Codes:
         *_huge_cases(pages, heads),
         *_driver_cases(pages, heads, lru),
         (_bit(bits, _OFFLINE), Held.DRIVER),
+        (lru & compound, Held.LARGE),
         (lru, Held.LRU),
         (_bit(bits, _SLAB)[heads], Held.SLAB),
         (_bit(bits, _TABLE)[heads], Held.PAGE_TABLE),
@@ -85,7 +86,7 @@ def extra_references(pages: PageArrays, codes: Codes) -> Mask:
     if structs is None:
         return nothing
     heads = heads_of(pages.bits)
-    movable = codes == CODE[Held.LRU]
+    movable = (codes == CODE[Held.LRU]) | (codes == CODE[Held.LARGE])
     first = movable & ~_bit(pages.bits, _TAIL) & _bit(pages.bits, _LRU)
     held = nothing.copy()
     held[first] = _extra(pages, structs, heads)[first] > 0
