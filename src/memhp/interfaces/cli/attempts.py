@@ -23,6 +23,7 @@ class Attempts:
         self._machines = machines
         self._store = PredictionStore(state_folder())
         self._began: dict[Step, float] = {}
+        self._waiting: dict[str, set[int]] = {}
 
     def __call__(self, event: Event) -> None:
         """Hear of an event; that nothing can be kept is no reason to stop."""
@@ -39,8 +40,10 @@ class Attempts:
     def _keep(self, event: StepEnded, block: int, machine: Machine, seconds: float) -> None:
         if not isinstance(event.outcome, Done | Refused):
             return
-        if block not in waiting_blocks(self._store.records(), machine.identity):
+        waiting = self._waiting_of(machine)
+        if block not in waiting:
             return
+        waiting.remove(block)
         reason = event.outcome.words if isinstance(event.outcome, Refused) else ""
         tried = Tried(
             time=now(),
@@ -52,6 +55,14 @@ class Attempts:
             reason=reason,
         )
         self._store.append([tried])
+
+    def _waiting_of(self, machine: Machine) -> set[int]:
+        """The blocks that were asked about, read once: nobody asks in the middle of it."""
+        found = self._waiting.get(machine.identity)
+        if found is None:
+            found = set(waiting_blocks(self._store.records(), machine.identity))
+            self._waiting[machine.identity] = found
+        return found
 
 
 def now() -> str:
