@@ -43,14 +43,15 @@ def tried(block: int, *, went: bool = True, took: int | None = None) -> Tried:
 
 
 def test_an_attempt_belongs_to_the_last_answer_before_it() -> None:
-    records = [said(1), said(2, Answer.NO), said(1), tried(1), tried(1, went=False), tried(3)]
+    early, other, late, went = said(1), said(2, Answer.NO), said(1, pages=7), tried(1)
+    records = (early, other, late, went, tried(1, went=False), tried(3))
     assert judge(records) == (
-        Judged(predicted=records[0]),
-        Judged(predicted=records[1]),
-        Judged(predicted=records[2], tried=records[3]),
+        Judged(predicted=early),
+        Judged(predicted=other),
+        Judged(predicted=late, tried=went),
     )
     assert waiting_blocks(records, HERE) == {1, 2}
-    assert waiting_blocks(records[2:4], HERE) == set()
+    assert waiting_blocks((late, went), HERE) == set()
     assert waiting_blocks(records, "linux:m:another boot") == set()
 
 
