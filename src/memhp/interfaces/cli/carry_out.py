@@ -22,7 +22,7 @@ from memhp.interfaces.cli.output import forget_output
 from memhp.interfaces.cli.progress import Progress, print_report
 from memhp.interfaces.cli.show import print_event_line, print_json, step_words
 from memhp.interfaces.cli.state_folder import state_folder
-from memhp.interfaces.cli.told_around import told_around
+from memhp.interfaces.cli.told_around import held, told_around
 from memhp.operations.able import check_able
 from memhp.operations.conduct import Conductor
 from memhp.operations.converge import Machines, look_at
@@ -116,7 +116,7 @@ def _warn_of_poison_in(machine: Machine, steps: list[Step]) -> None:
 def conduct(work: Callable[[], Ending], conductor: Conductor) -> ExitCode:
     """Do the work to its end and sum up; an interruption says how to go on."""
     try:
-        with told_around(conductor.machines.values()):
+        with held(conductor.machines.values()), told_around(conductor.machines.values()):
             ending = work()
     except KeyboardInterrupt:
         if conductor.folder is None:

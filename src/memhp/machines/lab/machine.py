@@ -28,7 +28,7 @@ from memhp.machines.linux.apply import apply_logical
 from memhp.machines.linux.list_blocks import list_blocks
 from memhp.machines.linux.root import Root
 from memhp.machines.qemu.address import QemuAddress
-from memhp.machines.qemu.guest_tree import SCRIPT, plant
+from memhp.machines.qemu.guest_tree import plant, script_for
 from memhp.machines.qemu.machine import QemuMachine
 from memhp.machines.qemu.read_guest import Named, joined, of_guest
 from memhp.machines.qemu.shell_errors import errno_name
@@ -80,7 +80,7 @@ class LabMachine:
         """Read the parts asked for, from the guest and from QEMU; raises ``MachineError``."""
         named = Named(machine=self.name, identity=self.identity, want=want)
         with self._guest.shell() as shell:
-            _, text = shell.run(SCRIPT, _SECONDS)
+            _, text = shell.run(script_for(want), _SECONDS)
         with tempfile.TemporaryDirectory() as folder:
             plant(text, Path(folder), self.name)
             guest, available = of_guest(Root(folder, self.name), named)

@@ -18,7 +18,7 @@ from memhp.machines.linux.root import Root
 from memhp.machines.linux.take_snapshot import take_snapshot
 from memhp.machines.qemu.agent import Agent
 from memhp.machines.qemu.devices import Account, Backend, MemoryDevice, backend_name
-from memhp.machines.qemu.guest_tree import SCRIPT, fetch, plant
+from memhp.machines.qemu.guest_tree import fetch, plant, script_for
 from memhp.machines.qemu.owner import Emulator
 
 T = TypeVar("T")
@@ -56,20 +56,30 @@ async def read_guest(agent: Agent | None, named: Named) -> tuple[Snapshot, int |
         return await _by_blocks(agent, nothing), None
     end = time.monotonic() + _ON_THE_WAY_SECONDS
     while True:
-        found = await with_tree(agent, named.machine, lambda root: of_guest(root, named))
+        found = await with_tree(
+            agent, named.machine, lambda root: of_guest(root, named), named.want
+        )
         moving = any(b.state is BlockState.GOING_OFFLINE for b in found[0].blocks)
         if not moving or time.monotonic() >= end:
             return found
         await asyncio.sleep(_PAUSE_SECONDS)
 
 
-async def with_tree(agent: Agent, machine: str, read: Callable[[Root], T]) -> T:
+async def with_tree(
+    agent: Agent,
+    machine: str,
+    read: Callable[[Root], T],
+    want: Want = Want.BLOCKS,
+    *,
+    removable: bool = False,
+) -> T:
     """Bring the guest's files to this host for as long as they are read."""
     with tempfile.TemporaryDirectory() as folder:
         if agent.can_run:
-            plant((await agent.run(SCRIPT)).text, Path(folder), machine)
+            ran = await agent.run(["-c", script_for(want, removable=removable)])
+            plant(ran.text, Path(folder), machine)
         else:
-            await fetch(agent, Path(folder))
+            await fetch(agent, Path(folder), want)
         return read(Root(folder, machine))
 
 

@@ -7,13 +7,15 @@ the same words, which changes nothing that QEMU shows.
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
+from memhp.machines.qemu.agent import Agent
 from memhp.machines.qemu.connection import Connection
 from memhp.machines.qemu.devices import Account, MemoryDevice, read_account
+from memhp.machines.qemu.guest_run import end_arguments
 from memhp.machines.qemu.physical import ask_to_go, free
-from memhp.machines.qemu.requests import Asked, forget_request
+from memhp.machines.qemu.requests import Asked, forget_request, forget_run
 from memhp.machines.qemu.words import EJECTION
 
 _LATE_SECONDS: Final = 5.0
@@ -41,6 +43,18 @@ async def settle(monitor: Connection, *, runs: bool) -> tuple[str, ...]:
     for name in account.asked.keys() - waiting:
         await forget_request(monitor, name)
     return tuple(gone)
+
+
+async def end_runs(tags: Sequence[str], monitor: Connection, agent: Agent | None) -> None:
+    """End what memhp, killed, has left running in the guest; its last block is put back.
+
+    Without an agent that runs programs nobody can: the notes stay.
+    """
+    if agent is None or not agent.can_run:
+        return
+    for tag in tags:
+        await agent.run(end_arguments(tag))
+        await forget_run(monitor, tag)
 
 
 async def _after_a_moment(monitor: Connection, seconds: float) -> Account:
