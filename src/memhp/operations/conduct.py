@@ -109,7 +109,7 @@ class Conductor:
             operation = Operation(request=request, goal=goal)
             with self._journal(operation) as kept:
                 self._check_identities(name, story, only=only)
-                check_known(name, story.operation, look_at(self.machines, request))
+                check_known(name, story, look_at(self.machines, request))
                 return self._converge(operation, kept.note, kept.listen)
 
     def _as_named_in(self, story: Story) -> "Conductor":

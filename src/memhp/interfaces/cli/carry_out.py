@@ -67,7 +67,7 @@ def add_deadline_option(parser: ArgumentParser) -> None:
 
 def carry_out(request: Request, args: Namespace) -> ExitCode:
     """Carry a request out on the machine that was named, or print its plan."""
-    machine = machine_of(args)
+    machine = machine_of(args, held=not args.dry_run)
     return carry_out_on({machine.name: machine}, request, args)
 
 

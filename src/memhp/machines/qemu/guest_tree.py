@@ -7,6 +7,7 @@ written, and no links.
 """
 
 import itertools
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -56,11 +57,12 @@ def script_for(want: Want, *, removable: bool = False) -> str:
     One ``grep`` prints the files of all blocks, ``path:line``; where they are too
     many for one, or there is none, the shell itself does.
     """
+    files = _files_of(want)
+    files += [f"{NODES}/node[0-9]*/distance"] if Want.NODES in want else []
     names = _OF_BLOCK if removable else _OF_BLOCK[:-1]
-    distances = f"{NODES}/node[0-9]*/distance " if Want.NODES in want else ""
-    return f"""{_HEAD}show {distances}{" ".join(_files_of(want))}
-for b in {NODES}/node[0-9]*/memory[0-9]*; do [ ! -e $b ] || echo "/$b"; done
-{"".join(f"show {MEMORY}/memory[0-9]*/{name}; " for name in names)}
+    files += [f"{MEMORY}/memory[0-9]*/{name}" for name in names]
+    return f"""{_HEAD}for b in {NODES}/node[0-9]*/memory[0-9]*; do [ ! -e $b ] || echo "/$b"; done
+show {" ".join(files)}
 echo .
 """
 
@@ -121,5 +123,17 @@ def _files_of(want: Want) -> list[str]:
 
 
 def _write(file: Path, content: str) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(content, encoding="utf-8")
+    try:
+        _fill(file, content)
+    except FileNotFoundError:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        _fill(file, content)
+
+
+def _fill(file: Path, content: str) -> None:
+    # There are hundreds of them, and pathlib takes three times as long.
+    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        os.write(handle, content.encode())
+    finally:
+        os.close(handle)

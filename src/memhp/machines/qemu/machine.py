@@ -5,6 +5,7 @@ asyncio stays on this side of the door.
 
 import asyncio
 import itertools
+import socket
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
@@ -51,10 +52,17 @@ class QemuMachine:
 
     lasts = True
 
-    def __init__(self, name: str, address: str, sockets: QemuAddress) -> None:
+    def __init__(
+        self,
+        name: str,
+        address: str,
+        sockets: QemuAddress,
+        early: socket.socket | None = None,
+    ) -> None:
         self.name = name
         self.address = address
         self._sockets = sockets
+        self._early = early
         self._runner: asyncio.Runner | None = None
         self._line: AgentLine | None = None
         self.can = _PHYSICAL | (frozenset() if sockets.agent is None else _LOGICAL)
@@ -65,7 +73,8 @@ class QemuMachine:
         if self._runner is not None or self._sockets.agent is None:
             yield
             return
-        line = AgentLine(self._sockets.agent, self.name)
+        early, self._early = self._early, None
+        line = AgentLine(self._sockets.agent, self.name, early)
         with asyncio.Runner() as runner:
             self._runner, self._line = runner, line
             try:
@@ -135,6 +144,10 @@ class QemuMachine:
         return asyncio.run(work) if self._runner is None else self._runner.run(work)
 
     def _agent(self, session: Session) -> AbstractAsyncContextManager[Agent | None]:
+        if self._early is not None:
+            # It serves one client at a time.
+            self._early.close()
+            self._early = None
         return agent_of(session, self._sockets, self.name, self._line)
 
     async def _identity(self) -> str:

@@ -16,6 +16,7 @@ from typing import Final
 from memhp.core.errors import CommandDenied, ContactLost, MachineLocked, NoSuchMachine
 from memhp.machines.qemu.agent import Agent
 from memhp.machines.qemu.connection import Connection, connect_agent
+from memhp.machines.qemu.early import connect_early
 
 _SYNC_SECONDS: Final = 10.0
 _TRIES: Final = 2
@@ -40,11 +41,11 @@ class AgentLine:
     It is connected at once, so that the agent wakes up while others are asked.
     """
 
-    def __init__(self, path: str, machine: str) -> None:
+    def __init__(self, path: str, machine: str, early: socket.socket | None = None) -> None:
         self._path = path
         self._machine = machine
         self._opened: _Opened | None = None
-        self._early = _connected(path)
+        self._early = early or connect_early(path)
 
     async def agent(self) -> Agent | None:
         """The agent that answers now; ``None`` where none does."""
@@ -119,15 +120,3 @@ async def _informed(connection: Connection) -> Agent:
     enabled = [c for c in commands if isinstance(c, dict) and c.get("enabled")]
     names = [connection.field(command, "name", str) for command in enabled]
     return Agent(connection, frozenset(names))
-
-
-def _connected(path: str) -> socket.socket | None:
-    """A socket that is connected, if that can be had at once."""
-    early = socket.socket(socket.AF_UNIX)
-    early.setblocking(False)  # noqa: FBT003 - the name is the socket's own
-    try:
-        early.connect(path)
-    except OSError:
-        early.close()
-        return None
-    return early

@@ -7,8 +7,8 @@ emulation, and a question that comes late costs whoever waits.
 from collections.abc import Sequence
 from typing import Final
 
-_SHORTEST, _LONGEST = 0.005, 0.5
-_OF_WHAT_HAS_PASSED: Final = 0.3
+_SHORTEST, _LONGEST = 0.005, 1.0
+_OF_WHAT_HAS_PASSED: Final = 0.5
 _OF_WHAT_IS_LEFT: Final = 0.8
 _RECENT: Final = 4
 

@@ -1,6 +1,7 @@
 """One reading of a guest: QEMU's account, joined by address with what the guest itself shows."""
 
 import asyncio
+import os
 import re
 import tempfile
 import time
@@ -26,6 +27,7 @@ _KINDS: Final = {"dimm": DeviceKind.DIMM, "virtio-mem": DeviceKind.VIRTIO_MEM}
 _OF_GUEST: Final = Want.BLOCKS | Want.ZONES | Want.NODES | Want.IOMEM | Want.POLICY
 _ON_THE_WAY_SECONDS: Final = 60.0
 _PAUSE_SECONDS: Final = 0.25
+_RAM: Final = "/dev/shm"  # noqa: S108 - a new folder in it, by tempfile
 _BACKEND: Final = re.compile(r"(?:memdev|memory-backend)=([^,]+)")
 
 
@@ -74,13 +76,18 @@ async def with_tree(
     removable: bool = False,
 ) -> T:
     """Bring the guest's files to this host for as long as they are read."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=_ram()) as folder:
         if agent.can_run:
             ran = await agent.run(["-c", script_for(want, removable=removable)])
             plant(ran.text, Path(folder), machine)
         else:
             await fetch(agent, Path(folder), want)
         return read(Root(folder, machine))
+
+
+def _ram() -> str | None:
+    """A folder in memory, where there is one: the tree is gone a moment later."""
+    return _RAM if os.access(_RAM, os.W_OK | os.X_OK) else None
 
 
 def of_guest(root: Root, named: Named) -> tuple[Snapshot, int | None]:
