@@ -32,6 +32,7 @@ from memhp.core.snapshot import Device
 from memhp.core.targets import DeviceTarget
 from memhp.core.words import BlockState, Ending, ExitCode, OnlineType
 from memhp.machines.lab.kernels import KERNELS
+from memhp.machines.open import open_machine
 from memhp.machines.qemu.address import QemuAddress
 from memhp.machines.qemu.machine import QemuMachine
 from memhp.operations.conduct import Conductor
@@ -254,19 +255,24 @@ def test_a_guest_that_does_not_support_ejecting(lab: Lab, tmp_path: Path) -> Non
 
 
 def test_two_at_once(lab: Lab, tmp_path: Path) -> None:
-    """The second is told who is at work; the first goes on undisturbed."""
+    """The second is told who is at work, by whatever name; the first goes on undisturbed."""
     second: list[object] = []
 
     def meanwhile() -> None:
-        try:
-            ask(tmp_path, {"l": lab}, Add(size_bytes=DIMM, node=NodeId(1)))
-        except MachineLocked as error:
-            second.append(error.exit_code)
+        for address in (lab.name, f"lab:{lab.guest.name}", lab.machine.address):
+            machine = open_machine(address)
+            worker = Conductor(
+                machines={machine.name: machine}, folder=tmp_path, listener=lambda _event: None
+            )
+            try:
+                worker.begin(Operation(request=Add(size_bytes=DIMM, node=NodeId(1))))
+            except MachineLocked as error:
+                second.append(error.exit_code)
 
     ending = ask(
         tmp_path, {"l": lab}, Replace(device="b1"), listener=at_step(OfflineBlock, meanwhile)
     )
-    assert (ending, second) == (Ending.DONE, [ExitCode.LOCKED])
+    assert (ending, second) == (Ending.DONE, [ExitCode.LOCKED] * 3)
 
 
 def shape_of(value: Any) -> Any:

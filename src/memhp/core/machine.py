@@ -90,6 +90,15 @@ class Holding(Protocol):
 
 
 @runtime_checkable
+class KnownOtherwise(Protocol):
+    """A machine that can be opened by addresses of other kinds, too."""
+
+    @property
+    def other_identity(self) -> str:
+        """Its identity by the other kind of address: one lock serves both."""
+
+
+@runtime_checkable
 class Settling(Protocol):
     """A machine on which something may have ended when nobody looked."""
 

@@ -17,7 +17,7 @@ from memhp.operations.able import check_able
 from memhp.operations.execute import Clock, Listener, execute
 from memhp.operations.journal_records import Planned, Record
 from memhp.operations.next_leg import account_of_it, ending_of, next_leg, want_for
-from memhp.operations.operation import Operation
+from memhp.operations.operation import Key, Operation, key_of
 from memhp.operations.untouchable import Pending, check_touched
 from memhp.operations.visible import check_visible
 
@@ -86,7 +86,7 @@ def converge(
         untouchable = frozenset(key for item in pending for key in item.keys(snapshots))
         leg = next_leg(operation, snapshots, late=late, untouchable=untouchable)
         if leg is None:
-            return _end(operation, snapshots, late=late, tell=tell, waits=bool(untouchable))
+            return _end(operation, snapshots, late=late, tell=tell, waiting=untouchable)
         check_touched(leg.plan, snapshots, pending)
         check_able(leg.plan, machines)
         note(Planned(plan=leg.plan, before=leg.before, back=leg.back, to_the_end=leg.to_the_end))
@@ -94,11 +94,21 @@ def converge(
 
 
 def _end(
-    operation: Operation, snapshots: Snapshots, *, late: bool, tell: Listener, waits: bool
+    operation: Operation,
+    snapshots: Snapshots,
+    *,
+    late: bool,
+    tell: Listener,
+    waiting: frozenset[Key],
 ) -> Ending:
-    """Tell how it ended. What could not be put back yet, for it waits for an answer, has not."""
+    """Tell how it ended. What could not be put back yet, for it waits for an answer, has not.
+
+    Nor has what is there still, and may go with the answer.
+    """
     ending, account = ending_of(operation, snapshots), account_of_it(operation, snapshots)
-    if waits and isinstance(operation.request, Undo) and ending is not Ending.DONE:
+    goal = {(name, key_of(thing)) for name, things in operation.goal.items() for thing in things}
+    open_ones = waiting if ending is not Ending.DONE else waiting & goal
+    if open_ones and isinstance(operation.request, Undo):
         ending, account = Ending.UNKNOWN, _WAITS if operation.legs else _WAITS_ALONE
     tell(OperationEnded(ending=ending, late=late and ending is not Ending.DONE, account=account))
     return ending

@@ -76,6 +76,11 @@ class LabMachine:
             _, text = shell.run("cat /proc/sys/kernel/random/boot_id")
         return f"lab:{self._guest.name}:{text.strip()}"
 
+    @property
+    def other_identity(self) -> str:
+        """What it is as a guest of QEMU."""
+        return self._from_outside().identity
+
     def snapshot(self, want: Want = Want.ALL) -> Snapshot:
         """Read the parts asked for, from the guest and from QEMU; raises ``MachineError``."""
         named = Named(machine=self.name, identity=self.identity, want=want)
@@ -90,7 +95,7 @@ class LabMachine:
 
     def settle(self) -> tuple[str, ...]:
         """Finish requests that were answered when nobody listened; returns what has gone."""
-        return self._from_outside().settle()
+        return self._from_outside(self._guest.agent_path()).settle()
 
     def list_blocks(self, want: BlockFile) -> Listing:
         """Copy the guest's files and list its blocks."""
@@ -130,9 +135,9 @@ class LabMachine:
 
             return apply_logical(step, machine=self.name, read=read, write=write)
 
-    def _from_outside(self) -> QemuMachine:
+    def _from_outside(self, agent: str | None = None) -> QemuMachine:
         """The same guest for what needs nobody in it: the physical phase."""
-        sockets = QemuAddress(monitor=self._guest.monitor_path())
+        sockets = QemuAddress(monitor=self._guest.monitor_path(), agent=agent)
         return QemuMachine(self.name, self.address, sockets)
 
     def _with_tree(self, read: Callable[[Root], T]) -> T:
