@@ -52,9 +52,9 @@ async def open_session(
     Raises ``NotSupported`` for one that another manager owns, ``MachineError``
     for one that migrates and is to be changed, and what ``connect_monitor()`` does.
     """
-    check_owner(machine, address.monitor, ())
+    check_owner(machine, address.monitor)
     process = emulator_behind(address.monitor)
-    check_owner(machine, address.monitor, () if process is None else process.arguments)
+    check_owner(machine, address.monitor, process)
     async with connect_monitor(address.monitor, machine) as monitor:
         if changing:
             await _check_migration(monitor, machine)
