@@ -241,6 +241,21 @@ def test_a_paused_guest_that_answers_after_the_undo(lab: Lab, tmp_path: Path) ->
     assert conductor(lab, tmp_path).undo("1") is Ending.DONE
 
 
+def test_added_and_taken_back_while_the_guest_is_paused(lab: Lab, tmp_path: Path) -> None:
+    """It hears of both at once, and its firmware tells it of one alone: that it has taken it."""
+    lab.qmp("stop")
+    try:
+        soon = time.monotonic() + 1
+        add = Add(size_bytes=DIMM, node=NodeId(1))
+        assert ask(tmp_path, {"l": lab}, add, until=soon) is Ending.UNKNOWN
+        worker = conductor(lab, tmp_path, until=time.monotonic() + 1)
+        assert worker.undo("1") is Ending.UNKNOWN
+        assert len(lab.devices()) == 4
+    finally:
+        lab.qmp("cont")
+    assert conductor(lab, tmp_path).resume("2") is Ending.DONE
+
+
 def test_a_guest_that_does_not_support_ejecting(lab: Lab, tmp_path: Path) -> None:
     switch = "/sys/firmware/acpi/hotplug/memory/enabled"
     lab.sh(f"echo 0 > {switch}")

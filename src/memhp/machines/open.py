@@ -73,6 +73,13 @@ def _open_qemu(rest: str, *, held: bool = False) -> "QemuMachine":
         from memhp.machines.lab.guest import Guest  # noqa: PLC0415
 
         guest, address = Guest(found), f"qemu:{rest}"
+        if guest.pid is None:
+            raise NoSuchMachine(
+                machine=address,
+                problem="is no guest of the lab that runs",
+                advice=f"start it with 'memhp lab up {rest} --agent', or give the path of a "
+                "monitor's socket, with a '/' in it",
+            )
         sockets = QemuAddress(monitor=guest.monitor_path(), agent=guest.agent_path())
     early = connect_early(sockets.agent) if held else None
     from memhp.machines.qemu.machine import QemuMachine  # noqa: PLC0415

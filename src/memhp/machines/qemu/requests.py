@@ -20,6 +20,7 @@ from typing import Final
 
 from memhp.core.errors import CommandDenied
 from memhp.machines.qemu.connection import Connection
+from memhp.machines.qemu.words import EJECTION
 
 NO_VERDICT: Final = (-1, -1)
 """Before an addition: no verdict of a guest reads so, and none is waited for."""
@@ -43,8 +44,11 @@ class Asked:
     sent: bool = False
 
     def answered_by(self, verdict: tuple[int, int]) -> bool:
-        """Whether a verdict is news since the question."""
-        return verdict != self.before
+        """Whether a verdict is news since the question, and about it.
+
+        A guest that was paused may say only now that it has taken the device.
+        """
+        return self.before == NO_VERDICT or (verdict != self.before and verdict[0] in EJECTION)
 
 
 async def note_request(monitor: Connection, asked: Asked) -> None:

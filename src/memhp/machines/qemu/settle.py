@@ -1,8 +1,9 @@
 """Finishing what was answered when nobody listened, before anything else is done with a guest.
 
-What waits for its answer goes on waiting. Two things only look so: a request
-that memhp was killed just before sending, and one that was refused again in
-the same words, which changes nothing that QEMU shows.
+What waits for its answer goes on waiting. Some things only look so: a request
+that memhp was killed just before sending; one that was refused again in the
+same words, which changes nothing that QEMU shows; and one that a paused guest
+was sent beside another, of which its firmware tells it one at a time.
 """
 
 import asyncio
@@ -32,7 +33,7 @@ async def settle(monitor: Connection, *, runs: bool) -> tuple[str, ...]:
     for device, asked in _waiting(account) if runs else ():
         if not asked.sent:
             await forget_request(monitor, device.name)
-        elif asked.before[0] in EJECTION:
+        elif asked.before[0] in EJECTION or device.verdict != asked.before:
             # QEMU takes the request twice, and this time its answer is heard.
             await ask_to_go(monitor, device, time.monotonic() + _LATE_SECONDS)
     account = await read_account(monitor)
