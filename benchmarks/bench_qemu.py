@@ -24,6 +24,7 @@ from statistics import median
 from memhp.core.errors import MachineError
 from memhp.core.geometry import GIB, MIB
 from memhp.core.guest_shape import GuestShape
+from memhp.machines.lab.accelerator import Accel
 from memhp.machines.lab.guest import Guest
 from memhp.machines.lab.kernels import KERNELS
 from memhp.machines.lab.monitor import monitor_of
@@ -94,7 +95,7 @@ def main() -> int:
         os.environ |= {"MEMHP_LAB_DIR": folder, "MEMHP_STATE_DIR": f"{folder}/journal"}
         guest = Guest("bench", bound=True)
         try:
-            accel = guest.up_fast(SHAPE, carry_workload())
+            accel = guest.up(SHAPE, carry_workload(), accel=Accel.AUTO)
             return compare(guest, accel)
         except MachineError as error:
             print(f"no guest here: {error}")
@@ -104,9 +105,9 @@ def main() -> int:
                 guest.down()
 
 
-def compare(guest: Guest, accel: str) -> int:
+def compare(guest: Guest, accel: Accel) -> int:
     print(
-        f"a DIMM of 1 GiB with {LOAD // MIB} MiB in use, Linux {KERNELS[0]} under {accel}, "
+        f"a DIMM of 1 GiB with {LOAD // MIB} MiB in use, Linux {KERNELS[0]} under {accel.upper()}, "
         f"{ROUNDS} rounds in turns"
     )
     # The host gives memory that the guest has never used more slowly.

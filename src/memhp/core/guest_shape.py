@@ -28,8 +28,9 @@ class GuestShape:
 
     ``nodes`` has the bytes that each node boots with; a node with 0 gets its
     memory later. ``hotpluggable_nodes`` are those whose boot memory the SRAT
-    flags as hot-pluggable. ``kernel`` names a series (``6.12``). ``agent`` tells
-    whether QEMU's guest agent runs in it.
+    flags as hot-pluggable. ``kernel`` names a series (``6.12``) or is the path of
+    an image. ``agent`` tells whether QEMU's guest agent runs in it,
+    ``shares_root`` whether it sees its host's files.
     """
 
     kernel: str
@@ -39,3 +40,4 @@ class GuestShape:
     dimms: tuple[BootDimm, ...] = ()
     virtio_mem: tuple[VirtioMemShape, ...] = ()
     agent: bool = False
+    shares_root: bool = False

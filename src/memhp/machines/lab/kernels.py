@@ -1,23 +1,31 @@
-"""Kernels for the lab: Debian's cloud images, unpacked into a cache and never installed."""
+"""Kernels for the lab: Debian's images, unpacked into a cache and never installed.
 
-import lzma
+A guest gets the cloud image, which is small, unless it shares its host's root:
+only the full image has modules for that. A kernel of one's own is named by its
+path.
+"""
+
+import hashlib
 import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from memhp.core.errors import MachineError
+from memhp.machines.lab.image_release import image_release
+from memhp.machines.lab.modules import keep_modules, read_chains
 
 CACHE_VARIABLE = "MEMHP_LAB_CACHE"
-_PATTERNS = {
-    "6.12": r"^linux-image-6\.12\.[0-9]+\+deb12-cloud-amd64(-unsigned)?$",
-    "6.1": r"^linux-image-6\.1\.0-[0-9]+-cloud-amd64(-unsigned)?$",
+_NAMES = {
+    "6.12": r"^linux-image-6\.12\.[0-9]+\+deb12%s-amd64(-unsigned)?$",
+    "6.1": r"^linux-image-6\.1\.0-[0-9]+%s-amd64(-unsigned)?$",
 }
-KERNELS = tuple(_PATTERNS)
+"""The packages of a series, between flavours."""
+KERNELS = tuple(_NAMES)
 MODULES: Final = (
     "virtio_ring",
     "virtio",
@@ -29,19 +37,27 @@ MODULES: Final = (
     "notifier-error-inject",
     "memory-notifier-error-inject",
 )
-"""What a guest loads, in this order; a kernel that has one built in has no such file."""
+"""What every guest loads, in this order; a kernel that has one built in has no such file."""
+SHARING: Final = ("9pnet_virtio", "9p", "overlay")
+"""What a guest loads besides to see its host's root."""
+SPARE: Final = ("hwpoison-inject", "zram", "virtio_balloon", "device_dax", "kmem")
+"""What a guest has and does not load by itself."""
 _MODULES_FOLDER = "modules"
-_LOOKED_FOR = "looked-for"
-"""Names the modules for which a package was searched: an older cache lacks newer ones."""
+_NOTHING: Mapping[str, tuple[Path, ...]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabKernel:
-    """A kernel image and the modules of it that guests load, in the order of loading."""
+    """A kernel image and its modules.
+
+    ``modules`` are those that guests load, in the order of loading; ``spare``
+    has, by name, what is to be loaded for one that a guest only has.
+    """
 
     series: str
     image: Path
     modules: tuple[Path, ...]
+    spare: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
 
     def config(self) -> Mapping[str, str]:
         """What it was built with, ``CONFIG_X`` by name; empty where that is not beside it."""
@@ -53,81 +69,106 @@ class LabKernel:
         return {name: value.strip('"') for name, _, value in pairs}
 
 
-def find_kernel(series: str) -> LabKernel:
-    """The kernel of a series, downloaded where it is not in the cache yet.
+def find_kernel(name: str, *, shares_root: bool = False) -> LabKernel:
+    """The kernel of a series, downloaded where it is not in the cache yet, or of a path.
 
     A kernel that somebody put there without modules is taken where no package
     can be had. Raises ``MachineError`` where there is none.
     """
-    folder = _cache() / series
-    found = _kernel(series, folder)
-    if found is not None and _is_complete(folder):
+    if name not in KERNELS:
+        return _kernel_at(name, shares_root=shares_root)
+    folder = _cache() / (f"{name}-full" if shares_root else name)
+    wanted = _wanted(shares_root)
+    found = _kernel(name, folder)
+    if found is not None and _is_complete(folder, wanted):
         return found
     try:
-        _fetch_or_update(series, folder)
+        _fetch_or_update(_NAMES[name] % ("" if shares_root else "-cloud"), folder, wanted)
     except MachineError:
         if found is None:
             raise
         return found
-    found = _kernel(series, folder)
+    found = _kernel(name, folder)
     if found is None:
-        raise _missing(f"the package for {series} holds no kernel")
+        raise _missing(f"the package for {name} holds no kernel")
     return found
 
 
-def _fetch_or_update(series: str, folder: Path) -> None:
+def _wanted(shares_root: bool) -> tuple[str, ...]:  # noqa: FBT001
+    return (*MODULES, *(SHARING if shares_root else ()), *SPARE)
+
+
+def _kernel_at(name: str, *, shares_root: bool) -> LabKernel:
+    """A kernel of one's own; its modules lie where it was installed from, if anywhere."""
+    image = Path(name).absolute()
+    release = image_release(image)
+    places = (image.parent.parent / "lib/modules" / release, Path("/lib/modules") / release)
+    found = next((place for place in places if place.is_dir()), places[0])
+    return _with_modules(name, image, _kept_by_content(found, release, _wanted(shares_root)))
+
+
+def _kept_by_content(found: Path, release: str, wanted: Sequence[str]) -> Path:
+    """A folder named for what the modules are, for a kernel is built again under one release."""
+    _cache().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=_cache()) as work:
+        new = Path(work) / "new"
+        new.mkdir()
+        keep_modules(found, new / _MODULES_FOLDER, wanted)
+        digest = hashlib.sha256()
+        for file in sorted((new / _MODULES_FOLDER).iterdir()):
+            digest.update(file.name.encode() + file.read_bytes())
+        folder = _cache() / f"of-{release}-{digest.hexdigest()[:12]}"
+        if not folder.exists():
+            new.rename(folder)
+    return folder
+
+
+def _fetch_or_update(pattern: str, folder: Path, wanted: Sequence[str]) -> None:
     try:
-        _fetch(series, folder)
+        _fetch(pattern, folder, wanted)
     except MachineError:
         # The lists may be old, or there may be none yet; only root can fetch them.
         if os.geteuid() != 0:
             raise
         _run(["apt-get", "-qq", "update"], Path("/"), "apt's lists of packages")
-        _fetch(series, folder)
+        _fetch(pattern, folder, wanted)
 
 
-def _fetch(series: str, folder: Path) -> None:
-    """Download the newest package of a series; keep its kernel and some modules in a folder."""
-    package = _newest(series)
+def _fetch(pattern: str, folder: Path, wanted: Sequence[str]) -> None:
+    """Download the newest package of a name; keep its kernel and some modules in a folder."""
+    package = _newest(pattern)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as work:
         _run(["apt-get", "-q", "download", package], Path(work), f"package {package}")
         [archive] = Path(work).glob("*.deb")
         unpacked = Path(work) / "unpacked"
         _run(["dpkg", "-x", str(archive), str(unpacked)], Path(work), f"package {package}")
-        _keep_modules(unpacked / "lib/modules", unpacked / "boot" / _MODULES_FOLDER)
+        keep_modules(unpacked / "lib/modules", unpacked / "boot" / _MODULES_FOLDER, wanted)
         # Whoever boots just now finds the old one or the new one.
         if folder.exists():
             folder.rename(Path(work) / "old")
         (unpacked / "boot").rename(folder)
 
 
-def _is_complete(folder: Path) -> bool:
-    """Whether the modules there are those that guests load now."""
-    try:
-        return (folder / _MODULES_FOLDER / _LOOKED_FOR).read_text().split() == list(MODULES)
-    except OSError:
-        return False
-
-
-def _keep_modules(found: Path, kept: Path) -> None:
-    """Copy the modules that guests load, unpacked, for busybox's insmod reads no xz."""
-    kept.mkdir()
-    (kept / _LOOKED_FOR).write_text("".join(f"{name}\n" for name in MODULES))
-    for name in MODULES:
-        for file in found.rglob(f"{name}.ko*"):
-            data = file.read_bytes()
-            plain = lzma.decompress(data) if file.suffix == ".xz" else data
-            (kept / f"{name}.ko").write_bytes(plain)
+def _is_complete(folder: Path, wanted: Sequence[str]) -> bool:
+    """Whether the modules there are those that guests get now; older caches lack newer ones."""
+    chains = read_chains(folder / _MODULES_FOLDER)
+    return chains is not None and list(chains) == list(wanted)
 
 
 def _kernel(series: str, folder: Path) -> LabKernel | None:
     images = sorted(folder.glob("vmlinuz-*")) if folder.is_dir() else []
-    if not images:
-        return None
-    modules = (folder / _MODULES_FOLDER / f"{name}.ko" for name in MODULES)
+    return _with_modules(series, images[0], folder) if images else None
+
+
+def _with_modules(series: str, image: Path, folder: Path) -> LabKernel:
+    chains = read_chains(folder / _MODULES_FOLDER) or _NOTHING
+    loaded = (file for name, chain in chains.items() if name not in SPARE for file in chain)
     return LabKernel(
-        series=series, image=images[0], modules=tuple(file for file in modules if file.is_file())
+        series=series,
+        image=image,
+        modules=tuple(dict.fromkeys(loaded)),
+        spare={name: chain for name, chain in chains.items() if name in SPARE and chain},
     )
 
 
@@ -139,13 +180,13 @@ def _cache() -> Path:
     return Path(home).expanduser() / "memhp" / "kernels"
 
 
-def _newest(series: str) -> str:
-    """The newest package of a series that apt knows."""
-    command = ["apt-cache", "search", "--names-only", _PATTERNS[series]]
+def _newest(pattern: str) -> str:
+    """The newest package of such a name that apt knows."""
+    command = ["apt-cache", "search", "--names-only", pattern]
     names = [line.split()[0] for line in _run(command, Path("/"), "apt-cache").splitlines()]
     # Signed and unsigned images hold the same kernel; which of them there is varies.
     if not names:
-        raise _missing(f"apt knows no package like {_PATTERNS[series]}")
+        raise _missing(f"apt knows no package like {pattern}")
     return max(names, key=lambda name: [int(n) for n in re.findall(r"\d+", name)])
 
 

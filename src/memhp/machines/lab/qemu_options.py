@@ -5,6 +5,8 @@ from pathlib import Path
 
 from memhp.core.geometry import GIB, MIB, round_up
 from memhp.core.guest_shape import GuestShape
+from memhp.machines.lab.accelerator import Accel
+from memhp.machines.lab.initrd import ROOT_TAG
 
 AGENT_SOCKET = "qga"
 _SLOTS = 32
@@ -13,7 +15,7 @@ _ROOM = 24 * GIB
 
 
 def qemu_options(
-    folder: Path, kernel: Path, shape: GuestShape, accel: str = "tcg"
+    folder: Path, kernel: Path, shape: GuestShape, accel: Accel = Accel.TCG
 ) -> Iterator[str]:
     """The arguments behind ``qemu-system-x86_64``; memory is only reserved when used."""
     yield from ("-accel", accel, "-cpu", "max", "-nodefaults", "-display", "none", "-no-reboot")
@@ -24,6 +26,8 @@ def qemu_options(
     yield from _devices(shape)
     if shape.agent:
         yield from _agent_port(folder)
+    if shape.shares_root:
+        yield from _shared_root()
     yield from ("-chardev", f"socket,id=con,path={folder}/con,server=on,wait=off")
     yield from ("-serial", "chardev:con", "-qmp", f"unix:{folder}/qmp,server=on,wait=off")
     yield from ("-kernel", str(kernel), "-initrd", f"{folder}/initrd", "-append")
@@ -60,6 +64,12 @@ def _agent_port(folder: Path) -> Iterator[str]:
     yield from ("-device", "virtio-serial-pci", "-chardev")
     yield f"socket,id=qga,path={folder}/{AGENT_SOCKET},server=on,wait=off"
     yield from ("-device", "virtserialport,chardev=qga,name=org.qemu.guest_agent.0")
+
+
+def _shared_root() -> Iterator[str]:
+    """The host's root, to read; its mounts keep inode numbers apart (``multidevs``)."""
+    yield "-virtfs"
+    yield (f"local,path=/,mount_tag={ROOT_TAG},security_model=none,readonly=on,multidevs=remap")
 
 
 def _backend(name: str, size_bytes: int) -> str:
