@@ -95,9 +95,9 @@ class Lab:
         ports = self.qmp("query-chardev")
         return any(port["frontend-open"] for port in ports if port["label"] == "qga")
 
-    def hold_kernel_memory(self, node: int, pipes: int) -> int:
+    def hold_kernel_memory(self, node: int, pipes: int, pinned: str = "") -> int:
         self.sh("rm -f /tmp/held")
-        pid = int(self.sh(f"hold {node} {pipes} /tmp/held > /dev/null 2>&1 & echo $!"))
+        pid = int(self.sh(f"hold {node} {pipes} /tmp/held {pinned} > /dev/null 2>&1 & echo $!"))
         assert self.sh(f"while [ ! -e /tmp/held ] && [ -d /proc/{pid} ]; do :; done; ls /tmp/held")
         return pid
 

@@ -27,7 +27,8 @@ from memhp.core.events import Event, StepStarted
 from memhp.core.geometry import NodeId
 from memhp.core.outcome import Refused
 from memhp.core.plan import Action, AddDevice, OfflineBlock, OnlineBlock, RemoveDevice, Step
-from memhp.core.request import Add, Online, Remove, Replace
+from memhp.core.report import report_of
+from memhp.core.request import Add, Offline, Online, Remove, Replace
 from memhp.core.snapshot import Device
 from memhp.core.targets import DeviceTarget
 from memhp.core.words import BlockState, Ending, ExitCode, OnlineType
@@ -144,6 +145,23 @@ def test_an_agent_that_dies_between_steps(lab: Lab, tmp_path: Path, kind: type[A
         ask(tmp_path, {"l": lab}, Replace(device="b1"), listener=dying)
     lab.restart_agent()
     assert conductor(lab, tmp_path).resume("1") is Ending.DONE
+
+
+def test_the_deadline_ends_a_block_that_the_kernel_tries_for_ever(lab: Lab, tmp_path: Path) -> None:
+    """The others stay as asked, none behind it is begun, and nothing is left in the guest."""
+    pid = lab.hold_kernel_memory(1, 32, "pinned")
+    events: list[Event] = []
+    both = Offline(targets=(DeviceTarget(name="b0"), DeviceTarget(name="b1")))
+    ending = ask(tmp_path, {"l": lab}, both, listener=events.append, until=time.monotonic() + 4)
+    assert ending in {Ending.PARTLY, Ending.REFUSED}
+    [refusal] = report_of(events).refusals
+    assert refusal.outcome == Refused(reason="signal backoff", errno_name="EINTR")
+    stuck = refusal.step.action
+    assert isinstance(stuck, OfflineBlock)
+    assert blocks_of(lab.machine.snapshot())[stuck.block][:2] == ("online", "Movable")
+    assert not lab.runs()
+    lab.sh(f"kill {pid}; while [ -d /proc/{pid} ]; do :; done")
+    assert conductor(lab, tmp_path).undo("1") is Ending.DONE
 
 
 KILL_AGENT = """(while set -- /tmp/memhp-run-*; [ ! -e $1 ]; do usleep 1000; done

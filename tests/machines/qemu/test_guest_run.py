@@ -54,9 +54,20 @@ def offline(number: int, *, expected: bool = True) -> Step:
     return Step(machine="g", action=OfflineBlock(block=block), expect=expect if expected else None)
 
 
-def run(shell: Sequence[str], arguments: Sequence[str], blocks: Path) -> str:
+def run(
+    shell: Sequence[str], arguments: Sequence[str], blocks: Path, *, fails: bool = False
+) -> str:
+    """What it says; ``fails`` makes every write to a file fail, with EFBIG."""
     words = [word.replace(f"/{MEMORY}", str(blocks)) for word in arguments]
-    done = subprocess.run([*shell, *words], capture_output=True, text=True, check=False, timeout=20)
+    done = subprocess.run(
+        [*(("prlimit", "--fsize=0") if fails else ()), *shell, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+        # Python ignores SIGXFSZ, and so do its children then.
+        restore_signals=not fails,
+    )
     return done.stdout + done.stderr
 
 
@@ -92,6 +103,16 @@ def test_it_stops_at_a_block_that_is_gone(shell: list[str], blocks: Path) -> Non
         ]
 
 
+def test_whatever_the_shell_it_is_known_why_a_write_failed(shell: list[str], blocks: Path) -> None:
+    steps = [offline(1), offline(2)]
+    arguments = run_arguments(steps, TAG, watch_seconds=30, shift_seconds=10)
+    said = run(shell, arguments, blocks, fails=True)
+    [line] = lines_of(said)
+    outcome = outcome_of(steps[0], line, said)
+    assert isinstance(outcome, Refused)
+    assert outcome.errno_name == "EFBIG"
+
+
 def test_a_shift_ends_behind_its_block(shell: list[str], blocks: Path) -> None:
     assert [line[0] for line in told(shell, [offline(1), offline(2)], blocks, 0)] == [1]  # type: ignore[index]
 
@@ -116,16 +137,17 @@ def test_what_is_left_of_a_run_is_ended_and_nothing_else(shell: list[str]) -> No
     sleeping = "trap '' TERM; while :; do sleep 0.1; done"
     with (
         subprocess.Popen([*shell, "-c", sleeping, TAG]) as mine,
+        subprocess.Popen(["sleep", "60"], env={"MEMHP_RUN": TAG}) as child,
         subprocess.Popen([*shell, "-c", sleeping, TAG[:-1] + "c"]) as other,
     ):
         try:
             # The zombie of one that was killed is no process any more.
             run(shell, end_arguments(TAG), Path("/"))
-            assert mine.wait(10) == -9
+            assert (mine.wait(10), child.wait(10)) == (-9, -9)
             assert other.poll() is None
         finally:
-            mine.kill()
-            other.kill()
+            for left in (mine, child, other):
+                left.kill()
 
 
 LINE = BlockLine(

@@ -96,6 +96,10 @@ class Agent:
     async def end(self, pid: int) -> Ran:
         """End what was started; raises ``ContactLost`` where that does not help."""
         await self.start(["-c", f"kill -KILL {pid}"])
+        return await self.end_of(pid)
+
+    async def end_of(self, pid: int) -> Ran:
+        """How what was just ended has ended; raises ``ContactLost`` where it goes on."""
         ran = await self._ended(pid, time.monotonic() + _END_SECONDS)
         if ran is None:
             raise self._connection.lost("cannot end what it runs in the guest")

@@ -3,7 +3,7 @@
 Each question to an agent takes time from the guest and from whoever waits; so
 one program takes all blocks of a run, and tells of each as it goes: in a line
 of what it prints, and of a file, where it can make one. Its name holds a tag,
-by which it is found and ended when memhp has died meanwhile.
+by which it, and what it has started, is found and ended when memhp has died.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,12 +18,15 @@ from memhp.machines.linux.root import MEMORY
 from memhp.machines.qemu.shell_errors import errno_name
 
 _FIELDS: Final = 7
-# The watch ends what goes on after memhp has died, where a block takes for ever.
+# The watch ends what goes on after memhp has died, where a block takes for ever. A shell that
+# does not say why a write failed (dash says "I/O error", whatever it was) lets dd write.
 _SCRIPT: Final = f"""export LC_ALL=C
-tag=$0 watch=$1 shift=$2; shift 2
+tag=$0 watch=$1 shift=$2; shift 2; export MEMHP_RUN=$tag
 cd /{MEMORY} || exit 0
 told=/tmp/$tag; set -C; {{ true > $told; }} 2>/dev/null || told=; set +C
 say() {{ echo "$1"; [ -z "$told" ] || echo "$1" >> $told; }}
+put() {{ echo $1 > $2; }}
+case $({{ echo > /dev/full; }} 2>&1) in *space*) ;; *) put() {{ echo $1 | dd of=$2; }} ;; esac
 up() {{ read -r now rest < /proc/uptime; }}
 look() {{ s= z=; [ ! -d $1 ] || {{ read -r s < $1/state; read -r z < $1/valid_zones; }}; }}
 ( trap 'kill $p; exit' TERM; sleep $watch & p=$!; wait $p; kill -KILL $$ ) >/dev/null 2>&1 &
@@ -31,7 +34,7 @@ w=$!
 up; end=$((${{now%.*}} + shift))
 while [ $# -gt 0 ]; do look memory$1; before="$s|$z"
 case "$before" in $4) ;; *) say "$1|$before||||$now"; break;; esac
-echo $2 > memory$1/state; c=$?; look memory$1; up
+put $2 memory$1/state; c=$?; look memory$1; up
 say "$1|$before|$s|$z|$c|$now"; [ "$s" = $3 ] || break
 shift 4; [ ${{now%.*}} -lt $end ] || break; done
 kill $w; [ -z "$told" ] || rm -f $told
@@ -41,9 +44,9 @@ read -r s < state; read -r z < valid_zones; echo "$s|$z"
 """
 # It is given the tag without its first letter, so that it does not find itself.
 _END: Final = """n=0
-left() { l=$(grep -l "[m]$1" /proc/[0-9]*/cmdline 2>/dev/null); [ -n "$l" ]; }
+left() { l=$(cd /proc; grep -l "[m]$1" [0-9]*/cmdline [0-9]*/environ 2>/dev/null); [ -n "$l" ]; }
 while [ $n -lt 600 ] && left $1; do
-for f in $l; do p=${f%/cmdline}; kill -KILL ${p#/proc/} 2>/dev/null; done
+for f in $l; do kill -KILL ${f%/*} 2>/dev/null; done
 sleep 0.05; n=$((n + 1)); done
 rm -f /tmp/m$1
 """

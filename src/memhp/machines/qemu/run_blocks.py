@@ -157,9 +157,8 @@ class _Shift:
             self._tell(judged(step, None, None, None))
 
     async def _end(self, pid: int) -> Ran:
-        ran = await self._agent.end(pid)
         await self._agent.run(end_arguments(self._tag))
-        return ran
+        return await self._agent.end_of(pid)
 
     async def _unless_gone(self, question: Awaitable[T]) -> T:
         """Ask; an agent that has let its port go meanwhile is not waited for."""
