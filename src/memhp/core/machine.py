@@ -99,6 +99,15 @@ class KnownOtherwise(Protocol):
 
 
 @runtime_checkable
+class Alive(Protocol):
+    """A machine on which others are at work: what was refused may be granted a moment later."""
+
+    @property
+    def changes_by_itself(self) -> bool:
+        """Whether it is worth waiting for that."""
+
+
+@runtime_checkable
 class Settling(Protocol):
     """A machine on which something may have ended when nobody looked."""
 

@@ -41,6 +41,11 @@ class LinuxMachine:
         return self._root.is_writable
 
     @property
+    def changes_by_itself(self) -> bool:
+        """The host does; a mounted model and a saved tree do not."""
+        return self._root.is_live
+
+    @property
     def identity(self) -> str:
         """The machine's id and that of its boot; a saved tree is what it was saved from.
 
