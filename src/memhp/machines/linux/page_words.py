@@ -48,8 +48,8 @@ _AT_ONCE: Final = (
 def kind_of_word(word: int) -> PageKind:
     """Tell the kind of a page by its own word.
 
-    A tail is what its head is (``count_words``), for up to 6.1 it shows
-    little of that itself. ``OWN_MAP`` holds at the start of a block alone.
+    Where ``asks_head`` holds, its head's word knows better. ``OWN_MAP`` holds at
+    the start of a block alone.
     """
     if word & ~RESERVED == OWNER_PRIVATE:
         return PageKind.OWN_MAP
@@ -66,6 +66,15 @@ def kind_of_word(word: int) -> PageKind:
         return _of_user(word)
     # A large page of the kernel; a free one on a per-CPU list is no longer compound.
     return PageKind.KERNEL if word & (HEAD | TAIL) else PageKind.UNKNOWN
+
+
+def asks_head(word: int) -> bool:
+    """Whether it is a tail of a user's large page that does not show what its head does.
+
+    Up to 6.1 a tail shows its own flags, and the interesting ones are its head's;
+    6.12 shows the head's, among them LRU.
+    """
+    return bool(word & TAIL and word & (THP | HUGE) and not word & (LRU | HWPOISON))
 
 
 def _of_user(word: int) -> PageKind:
