@@ -171,14 +171,17 @@ class ModelMachine:
             return BlockCensus(block=number, pages=kernel.pages.census(*kernel.block_pfns(number)))
         present = kernel.iomem.ram_pages(kernel.block_range(number))
         poisoned = len(kernel.poisoned_in(number))
-        own = (kernel.hosted.get(number) or 0) + block.altmap_pages
+        free_of_poison = present - poisoned
+        own_map = min(block.altmap_pages, free_of_poison)
         stuck = (number in kernel.unmovable) + (number in kernel.pinned)
-        own = min(own + stuck, present - poisoned)
+        hosted = kernel.hosted.get(number) or 0
+        kernels = min(hosted + stuck, free_of_poison - own_map)
         pages = {
-            PageKind.UNMOVABLE: own,
+            PageKind.KERNEL: kernels,
+            PageKind.OWN_MAP: own_map,
             PageKind.HOLE: nr_pages - present,
             PageKind.POISONED: poisoned,
-            PageKind.UNKNOWN: present - own - poisoned,
+            PageKind.UNKNOWN: free_of_poison - own_map - kernels,
         }
         return BlockCensus(block=number, pages={kind: n for kind, n in pages.items() if n})
 
