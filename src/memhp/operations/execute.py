@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from memhp.core.errors import StalePlan
 from memhp.core.events import Event, PlanEnded, PlanStarted, StepEnded, StepStarted
 from memhp.core.machine import Machine
-from memhp.core.outcome import Done
-from memhp.core.plan import Plan, mark_of, touched_by
+from memhp.core.outcome import Done, Outcome, Unanswered
+from memhp.core.plan import AwaitDevice, Plan, mark_of, touched_by
 from memhp.core.snapshot import Want
 
 Listener = Callable[[Event], None]
@@ -52,7 +52,11 @@ def execute(
         if until is not None and clock() >= until:
             break
         listener(StepStarted(index=index, step=step))
-        outcome = machines[step.machine].apply(step, until=until, tell=listener)
+        if isinstance(step.action, AwaitDevice):
+            # Nobody can be asked for it; whoever goes on looks whether it has come.
+            outcome: Outcome = Unanswered(asked=str(step))
+        else:
+            outcome = machines[step.machine].apply(step, until=until, tell=listener)
         listener(StepEnded(index=index, step=step, outcome=outcome))
         if not isinstance(outcome, Done):
             break
