@@ -92,10 +92,12 @@ def carry_out_on(machines: Machines, request: Request, args: Namespace) -> ExitC
 
 
 def _warn_of_steps(operation: Operation, machines: Machines) -> None:
-    """Say what a machine has to say of what is about to be done, once each."""
+    """Say what a machine has to say of what is about to be done, or raise ``NotSupported``."""
     if not any(isinstance(machine, Particular) for machine in machines.values()):
         return
     leg = next_leg(operation, look_at(machines, operation.request))
+    if leg is not None:
+        check_able(leg.plan, machines)
     said: set[str] = set()
     for step in () if leg is None else leg.plan.steps:
         machine = machines[step.machine]

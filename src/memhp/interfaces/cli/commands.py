@@ -40,6 +40,7 @@ NAMES = (
     "resume",
     "undo",
     "log",
+    "watch",
     "model",
     "trace",
     "lab",
