@@ -15,6 +15,7 @@ from memhp.core.machine import Tell
 from memhp.core.outcome import Done, Outcome, Partly, Refused, Unanswered
 from memhp.core.plan import (
     AddDevice,
+    AwaitDevice,
     Expectation,
     ExpectBlock,
     ExpectDevice,
@@ -277,6 +278,8 @@ def _apply(kernel: Kernel, step: Step, tell: Tell) -> Outcome:
             return _of_verdict(verdict, "removed")
         case ResizeDevice():
             return _resized(kernel, step, step.action, tell)
+        case AwaitDevice():
+            return Unanswered(asked=str(step))
 
 
 def _resized(kernel: Kernel, step: Step, action: ResizeDevice, tell: Tell) -> Outcome:

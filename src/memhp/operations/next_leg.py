@@ -83,7 +83,7 @@ def next_leg(
 def ending_of(operation: Operation, snapshots: Snapshots) -> Ending:
     """How an operation ended for which nothing is left to do."""
     if operation.unanswered() is not None:
-        return Ending.UNKNOWN
+        return Ending.WAITING if operation.waits_for_a_person() else Ending.UNKNOWN
     if is_complete(operation, snapshots):
         return Ending.DONE
     if wants_back(operation, snapshots) and is_restored(
@@ -97,6 +97,8 @@ def ending_of(operation: Operation, snapshots: Snapshots) -> Ending:
 def account_of_it(operation: Operation, snapshots: Snapshots) -> str:
     """What came of it by the machines' own account, where the steps alone do not tell."""
     asked = operation.unanswered()
+    if operation.waits_for_a_person():
+        return next_replace.account(operation)
     if asked is not None:
         return f"no answer to '{asked}' yet: 'memhp resume' takes it once there is one"
     if not operation.legs:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from memhp.core.outcome import Done, Outcome, Unanswered
 from memhp.core.plan import (
     AddDevice,
+    AwaitDevice,
     OfflineBlock,
     OnlineBlock,
     Plan,
@@ -113,6 +114,11 @@ class Operation:
                 return step
         return None
 
+    def waits_for_a_person(self) -> bool:
+        """Whether the step that waits is one that a person does."""
+        step = self.unanswered()
+        return step is not None and isinstance(step.action, AwaitDevice)
+
     def before(self) -> Things:
         """Everything touched, as it was before the first leg that touched it.
 
@@ -188,6 +194,8 @@ def key_of_step(step: Step) -> str:
         case OnlineBlock(block=number) | OfflineBlock(block=number):
             return f"memory{number}"
         case AddDevice(device=name) | RemoveDevice(device=name) | ResizeDevice(device=name):
+            return name
+        case AwaitDevice(device=name):
             return name
 
 
