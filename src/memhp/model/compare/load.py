@@ -18,7 +18,7 @@ from typing import Final
 from memhp.core.geometry import NodeId
 from memhp.model.kernel import Kernel
 from memhp.model.pages.allocate import Request
-from memhp.model.pages.holders import Holding
+from memhp.model.pages.holding import Holding
 from memhp.model.pages.mixed import OWNERS, Ask, asks, mask_of
 from memhp.model.pages.pages import Pages
 from memhp.model.pages.words import PageKind

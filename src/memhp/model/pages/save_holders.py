@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from memhp.model.pages.holders import Holders, Holding
+from memhp.model.pages.holders import Holders
+from memhp.model.pages.holding import Holding
 from memhp.model.pages.words import KIND_NUMBER, KINDS
 
 
