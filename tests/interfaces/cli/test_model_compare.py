@@ -154,6 +154,78 @@ def test_wrong_words_are_one_sentence(shell: Shell, words: tuple[str, ...], prob
     assert said.err.count("\n") == 1
 
 
+OWN = """
+[workload]
+[[workload.step]]
+process = "near"
+grow = "anonymous"
+size = "200M"
+[[workload.step]]
+process = "far"
+grow = "anonymous"
+size = "200M"
+node = 1
+[[workload.step]]
+kernel = "slab"
+size = "8M"
+node = 1
+"""
+
+
+@pytest.fixture
+def own(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Shell:
+    """A machine with a workload of its own."""
+    file = tmp_path / "own.toml"
+    file.write_text(MACHINE + OWN)
+    return Shell(capsys, f"model:{file}")
+
+
+def test_a_machine_with_a_workload_runs_that(own: Shell, tmp_path: Path) -> None:
+    said = own.compare(*TWO)
+    lines = said.out.splitlines()
+    assert lines[0] == "1 GiB meant to come out, 1 seeds, with the machine's own workload"
+    normal = next(line for line in lines if line.startswith("normal"))
+    assert normal.split(maxsplit=3)[1:] == ["75.0%", "75%-75%", "1 slab, 1 kernel stack"]
+
+
+def test_a_state_file_runs_what_its_description_says(
+    own: Shell, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "own.machine"
+    assert main(["model", "new", str(tmp_path / "own.toml"), str(file)]) == ExitCode.DONE
+    capsys.readouterr()
+    kept = Shell(capsys, f"model:{file}").compare(*TWO)
+    assert kept.out == own.compare(*TWO).out
+
+
+def test_mixed_can_be_had_all_the_same(own: Shell, shell: Shell) -> None:
+    assert own.compare(*TWO, "--load", "mixed").out == shell.compare(*TWO).out
+
+
+def test_what_a_workload_did_not_get_is_said(own: Shell, tmp_path: Path) -> None:
+    text = (tmp_path / "own.toml").read_text()
+    (tmp_path / "own.toml").write_text(text.replace("200M", "1200M"))
+    lines = own.compare("--policy", "normal").out.splitlines()
+    [missing] = [line for line in lines if "the workload lacks" in line]
+    assert missing.startswith("normal, memmap ordinary: the workload lacks ")
+
+
+@pytest.mark.parametrize(
+    "words", [("--fill", "20%"), ("--peak", "80%"), ("--dma", "0,25"), ("--name-all",)]
+)
+def test_options_of_mixed_are_refused_with_a_workload(own: Shell, words: tuple[str, ...]) -> None:
+    said = own.compare(*words)
+    assert (said.code, said.out) == (ExitCode.USAGE, "")
+    assert f"'{words[0]}' is not for a machine with a workload of its own" in said.err
+    assert own.compare("--policy", "normal", "--load", "mixed", *words).code == ExitCode.DONE
+
+
+def test_there_has_to_be_a_workload_to_run_it(shell: Shell) -> None:
+    said = shell.compare("--load", "own")
+    assert said.code == ExitCode.USAGE
+    assert "'--load own' finds no [workload] in the machine's description" in said.err
+
+
 def test_half_an_hmat_is_refused(shell: Shell, tmp_path: Path) -> None:
     file = tmp_path / "hmat"
     file.write_bytes(encode_hmat(Hmat()))
