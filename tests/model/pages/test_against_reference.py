@@ -21,7 +21,7 @@ from memhp.model.pages.gfp import (
     highest_zone,
     migratetype_of,
 )
-from memhp.model.pages.holding import Holding
+from memhp.model.pages.holding import SLOTS_PER_UNIT, Holding
 from memhp.model.pages.pages import Pages
 from memhp.model.pages.words import MigrateType, PageKind
 from model.pages.reference_allocator import MAX, Reference, RefZone
@@ -270,7 +270,7 @@ def test_bulk_is_as_one_by_one(
 def test_who_holds_what_outlives_packing(batches: list[tuple[list[int], Random]]) -> None:
     """The table is packed at almost every request, and each holding keeps its frames."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("memhp.model.pages.holders._WASTE", 16)
+        patch.setattr("memhp.model.pages.room.WASTE", 16)
         pages = Pair(LAYOUTS["marks and reserves"], claims_first=True).pages
         held: list[tuple[Holding, list[int]]] = []
         for counts, rng in batches:
@@ -285,4 +285,6 @@ def test_who_holds_what_outlives_packing(batches: list[tuple[list[int], Random]]
                 assert pages.holders.heads(holding).tolist() == frames
                 assert [pages.holders.at(pfn) for pfn in frames] == [holding] * len(frames)
         assert set(pages.holders.holdings) == {holding.number for holding, _ in held}
-        assert pages.holders.dead_slots >= 0
+        units = sum(-(-holding.count // SLOTS_PER_UNIT) for holding, _ in held)
+        room = pages.holders.room
+        assert room.next_slot - room.dead_slots == units * SLOTS_PER_UNIT

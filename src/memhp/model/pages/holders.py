@@ -27,14 +27,13 @@ from memhp.model.pages.frames import (
     lazy_array,
 )
 from memhp.model.pages.holding import SLOTS_PER_UNIT, Holding, each_from
+from memhp.model.pages.room import WASTE, Room
 from memhp.model.pages.words import KIND_NUMBER, KINDS, PageKind
 
 _MOST_SLOTS: Final = 0xFFFFFFF0
 _MOST_ZONES: Final = 1 << 12
 _MOST_HOLDINGS: Final = 1 << 28
 _SPLIT: Final = {PageKind.THP: PageKind.ANON}
-_WASTE: Final = 1 << 20
-"""The table is not packed for less than this many dead slots."""
 
 
 class Holders:
@@ -43,9 +42,7 @@ class Holders:
     __slots__ = (
         "_maps",
         "counts",
-        "dead_slots",
         "frames",
-        "free_regions",
         "holder_of_unit",
         "holdings",
         "idle_of",
@@ -54,26 +51,24 @@ class Holders:
         "mapcount_of",
         "mlocked_of",
         "next_number",
-        "next_slot",
         "no_frame",
         "pinned_of",
+        "room",
         "table",
     )
 
     def __init__(self, frames: Frames) -> None:
         self.frames = frames
         self.holdings: dict[int, Holding] = {}
-        self.next_slot = 0
-        self.dead_slots = 0
         self.next_number = 1
-        self.free_regions: dict[int, list[int]] = {}
-        slots = min(_MOST_SLOTS, 2 * frames.nr_frames + _WASTE)
+        slots = min(_MOST_SLOTS, 2 * frames.nr_frames + WASTE)
         self.counts: npt.NDArray[np.int64] = np.zeros((_MOST_ZONES, len(KINDS)), np.int64)
         """Pages by the number of their zone and the kind of their holder."""
         self._maps: list[mmap.mmap] = []
         # Frames beyond 16 TiB need more than 32 bits.
         narrow = frames.nr_frames <= np.iinfo(np.uint32).max
         self.table: npt.NDArray[Any] = self._lazy(slots, np.uint32 if narrow else np.int64)
+        self.room = Room(len(self.table))
         self.no_frame = int(np.iinfo(self.table.dtype).max)
         self.holder_of_unit: npt.NDArray[np.uint32] = self._lazy(
             slots // SLOTS_PER_UNIT + 1, np.uint32
@@ -349,8 +344,7 @@ class Holders:
                 self.holder_of_unit[unit : unit + units] = holding.number
                 holding.first = place
             place += units * SLOTS_PER_UNIT
-        self.next_slot, self.dead_slots = place, 0
-        self.free_regions.clear()
+        self.room.begin_at(place)
 
     def _count(self, heads: Pfns, kinds: npt.NDArray[np.uint8] | int, nr_pages: int) -> None:
         """Count pages by zone and kind; so many for each chunk."""
@@ -363,38 +357,21 @@ class Holders:
         self.counts.reshape(-1)[: len(number)] += number * nr_pages
 
     def _slots(self, count: int) -> int:
-        """Find room in the table: where a holding of this size was, or at the end."""
+        """Find room in the table for a holding; the table is packed where that helps."""
         units = -(-count // SLOTS_PER_UNIT)
-        if not self.free_regions.get(units):
-            self._pack_for(units)
-        return self._slots_unpacked(units)
+        if not self.room.has_same(units) and self.room.is_better_packed(units):
+            self.pack()
+        return self.room.take(units)
 
     def _slots_for_each(self, units: list[int]) -> list[int]:
         """Find room for each of several new holdings; nobody's place changes in between."""
-        self._pack_for(sum(units))
-        return [self._slots_unpacked(each) for each in units]
-
-    def _pack_for(self, units: int) -> None:
-        wasteful = self.dead_slots > max(_WASTE, self.next_slot // 2)
-        if wasteful or self.next_slot + units * SLOTS_PER_UNIT > len(self.table):
+        if self.room.is_better_packed(sum(units)):
             self.pack()
-
-    def _slots_unpacked(self, units: int) -> int:
-        same = self.free_regions.get(units)
-        if same:
-            self.dead_slots -= units * SLOTS_PER_UNIT
-            return same.pop()
-        first = self.next_slot
-        if first + units * SLOTS_PER_UNIT > len(self.table):
-            raise MemoryError("the model has no room for more pages in use")
-        self.next_slot += units * SLOTS_PER_UNIT
-        return first
+        return [self.room.take(each) for each in units]
 
     def _drop(self, holding: Holding) -> None:
         units = -(-holding.count // SLOTS_PER_UNIT)
-        self.free_regions.setdefault(units, []).append(holding.first)
-        self.dead_slots += units * SLOTS_PER_UNIT
-        self.dead_slots += units * SLOTS_PER_UNIT
+        self.room.give(holding.first, units)
         self.pinned_of[holding.number] = 0
 
     def _write(self, heads: Pfns, order: int, *, movable: bool) -> None:
