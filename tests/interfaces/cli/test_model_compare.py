@@ -1,6 +1,8 @@
 """``memhp model compare``: tables, JSON, a plot, and what is wrong words."""
 
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree as ET
@@ -137,6 +139,11 @@ def test_every_parameter_is_shown_with_its_source(shell: Shell) -> None:
     ("words", "problem"),
     [
         (("--policy", "best"), "'best' is no policy"),
+        (("--policy", "movablecore=200%"), "'movablecore=200%' has no amount that memory"),
+        (("--policy", "kernelcore=much"), "'kernelcore=much' has no amount that memory"),
+        (("--fill", "50%", "--peak", "40%"), "'--peak 40%' is less than what is left of it"),
+        (("--plot", "plot.pdf"), "'plot.pdf' is no name for a plot: let it end in .svg or .png"),
+        (("--plot", "/tmp"), "'/tmp' is no name for a plot"),
         (("--memmap", "ordinary,here"), "names no place for memory maps"),
         (("--dma", "80"), "'80' is no percentage for this: give 0 to 75"),
         (("--fill", "half"), "'half' is no percentage for this"),
@@ -237,4 +244,26 @@ def test_half_an_hmat_is_refused(shell: Shell, tmp_path: Path) -> None:
 def test_a_plot_that_cannot_be_written_is_said(shell: Shell) -> None:
     said = shell.compare("--policy", "normal", "--plot", "/nowhere/plot.svg")
     assert said.code == ExitCode.USAGE
-    assert "'/nowhere/plot.svg' cannot be written" in said.err
+    # Before anything is run.
+    assert said.err == (
+        "memhp: '/nowhere/plot.svg' cannot be written (No such file or directory): "
+        "name another file\n"
+    )
+
+
+def test_a_plot_can_be_a_png(shell: Shell, tmp_path: Path) -> None:
+    if shutil.which("rsvg-convert") is None:
+        assert os.environ.get("MEMHP_REQUIRE_KERNEL") != "1", "install package librsvg2-bin"
+        pytest.skip("there is no rsvg-convert")
+    file = tmp_path / "plot.png"
+    assert shell.compare("--policy", "normal", "--plot", str(file)).code == ExitCode.DONE
+    assert file.read_bytes().startswith(b"\x89PNG\r\n")
+
+
+def test_a_png_needs_a_program(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    said = shell.compare("--policy", "normal", "--plot", str(tmp_path / "plot.png"))
+    assert said.code == ExitCode.USAGE
+    assert "cannot be drawn without rsvg-convert: install package librsvg2-bin" in said.err

@@ -48,6 +48,12 @@ def mixed_load(args: Namespace) -> "Load":
     from memhp.model.compare.load import Load  # noqa: PLC0415 - imports numpy
 
     fill, peak = parse_percent(args.fill or _FILL) / 100, parse_percent(args.peak or _PEAK) / 100
+    if args.peak and peak < fill:
+        raise ArgumentError(
+            text=f"--peak {args.peak}",
+            problem="is less than what is left of it",
+            advice=f"give {args.fill or _FILL} or more, or another --fill",
+        )
     return Load(fill=fill, peak=max(fill, peak), name_all=args.name_all)
 
 

@@ -1,6 +1,5 @@
 """``memhp model compare``: one workload under several policies, in figures."""
 
-import os
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -10,6 +9,7 @@ from memhp.core.errors import ArgumentError, NotSupported
 from memhp.core.words import ExitCode
 from memhp.interfaces.cli.cmd_boot import Bootable
 from memhp.interfaces.cli.compare_load import LOADS, choose_load, mixed_load, parse_percent
+from memhp.interfaces.cli.compare_plot import validate_plot, write_plots
 from memhp.interfaces.cli.options import add_json_option
 from memhp.interfaces.cli.show import print_json
 from memhp.machines.open import open_machine
@@ -66,7 +66,7 @@ def add_compare_arguments(actions: Any) -> None:
     )
     _add_run_options(compare)
     _add_cost_options(compare)
-    compare.add_argument("--plot", metavar="FILE", help="draw the result into an SVG file")
+    compare.add_argument("--plot", metavar="FILE", help="draw the result into an SVG or PNG file")
     add_json_option(compare)
 
 
@@ -113,6 +113,8 @@ def run_compare(args: Namespace) -> ExitCode:
     if args.show_costs:
         _show_costs(args, costs)
         return ExitCode.DONE
+    if args.plot is not None:
+        validate_plot(args.plot)
     asked = _combinations(args)
     inputs = {source: choose_load(args, _inputs(source)) for source in args.sources}
     latencies = {source: _latencies(args.hmat, each) for source, each in inputs.items()}
@@ -132,23 +134,13 @@ def run_compare(args: Namespace) -> ExitCode:
         )
         for source, of_it in runs.items()
     }
-    if args.plot is not None:
-        _plot(args.plot, results)
     if args.json:
         print_json([_json(source, result, runs[source]) for source, result in results.items()])
     else:
         _print(results, entries)
+    if args.plot is not None:
+        write_plots(args.plot, results)
     return ExitCode.DONE
-
-
-def _plot(name: str, results: "Mapping[str, Comparison]") -> None:
-    """Draw each machine's result; where there are several, into files that bear their numbers."""
-    from memhp.interfaces.cli.plot_compare import plot_comparison  # noqa: PLC0415
-
-    for number, result in enumerate(results.values(), 1):
-        path = Path(name)
-        numbered = path.with_name(f"{path.stem}-{number}{path.suffix}")
-        _write(str(path if len(results) == 1 else numbered), plot_comparison(result))
 
 
 def _json(source: str, result: "Comparison", runs: "Runs") -> dict[str, object]:
@@ -261,14 +253,3 @@ def _tell(done: int, total: int, job: "Run") -> None:
         sys.stderr.flush()
     elif done * 10 // total > (done - 1) * 10 // total:
         print(f"memhp: {done} of {total} runs done", file=sys.stderr)
-
-
-def _write(name: str, text: str) -> None:
-    try:
-        Path(name).write_text(text, "utf-8")
-    except OSError as err:
-        raise ArgumentError(
-            text=name,
-            problem=f"cannot be written ({os.strerror(err.errno or 0)})",
-            advice="name another file",
-        ) from err
