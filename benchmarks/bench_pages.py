@@ -91,9 +91,9 @@ def measure_fill(size_gib: str) -> dict[str, float]:
 
 
 def measure_batches(_: str) -> dict[str, float]:
-    """Allocate and free in batches, pages a second of wall time.
+    """Allocate and free in batches: pages a second, and a second of the processor.
 
-    ``64 x 8 for one``: a batch of 64 requests of 8 pages each by one owner,
+    ``64 x 8 for 1``: a batch of 64 requests of 8 pages each by one owner,
     which is one ``Request`` of the model with the number of pages; ``for 64``:
     as many requests as owners, each with a holding of its own
     (``allocate_all()``, ``free_all()``).
@@ -102,18 +102,21 @@ def measure_batches(_: str) -> dict[str, float]:
     found = {}
     for batch in BATCHES:
         for length in LENGTHS:
-            found[f"{batch} x {length} for one"] = _rate(pages, batch, length, _for_one)
-            found[f"{batch} x {length} for {batch}"] = _rate(pages, batch, length, _for_each)
+            for owners, turn in ((1, _for_one), (batch, _for_each)):
+                name = f"{batch} x {length} for {owners}"
+                found[name], found[f"{name}, processor"] = _rates(pages, batch, length, turn)
     return found
 
 
-def _rate(pages: MachinePages, batch: int, length: int, turn: Turn) -> float:
+def _rates(pages: MachinePages, batch: int, length: int, turn: Turn) -> tuple[float, float]:
     rounds = max(1, 400_000 // (batch * length))
-    began = time.perf_counter()
+    began, cpu_began = time.perf_counter(), time.process_time()
     for _ in range(rounds):
         turn(pages, batch, length)
+    seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu_began
     # Each page is allocated once and freed once.
-    return 2 * rounds * batch * length / (time.perf_counter() - began)
+    number = 2 * rounds * batch * length
+    return number / seconds, number / cpu_seconds
 
 
 def _for_one(pages: MachinePages, batch: int, length: int) -> None:

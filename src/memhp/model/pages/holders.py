@@ -263,8 +263,11 @@ class Holders:
             numbers, counts = np.unique(numbers, return_counts=True)
         left = self.live_of[numbers] - counts
         self.live_of[numbers] = left
-        for number in numbers[left == 0].tolist():
-            self._drop(self.holdings.pop(number))
+        gone = numbers[left == 0]
+        self.pinned_of[gone] = 0
+        for number in gone.tolist():
+            holding = self.holdings.pop(number)
+            self.room.give(holding.first, -(-holding.count // SLOTS_PER_UNIT))
 
     def move(self, old: Pfns, new: Pfns) -> None:
         """Say that what these chunks held is now in those, which were just taken.
@@ -367,12 +370,7 @@ class Holders:
         """Find room for each of several new holdings; nobody's place changes in between."""
         if self.room.is_better_packed(sum(units)):
             self.pack()
-        return [self.room.take(each) for each in units]
-
-    def _drop(self, holding: Holding) -> None:
-        units = -(-holding.count // SLOTS_PER_UNIT)
-        self.room.give(holding.first, units)
-        self.pinned_of[holding.number] = 0
+        return self.room.take_each(units)
 
     def _write(self, heads: Pfns, order: int, *, movable: bool) -> None:
         state = self.frames.state

@@ -1,6 +1,6 @@
 """All pages of a machine: the door through which the rest of the model reaches them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Final
@@ -78,8 +78,8 @@ class Pages:
         Those in a row that differ in no more than owner and number are taken at once.
         """
         found: list[Holding | None] = []
-        for (request, kind), run in groupby(asked, _alike):
-            mine = list(run)
+        for mine in _alike(asked):
+            request, kind = mine[0].request, mine[0].kind
             counts = [each.request.count for each in mine]
             heads = self.take(replace(request, count=sum(counts)))
             owners = [each.owner for each in mine]
@@ -165,10 +165,22 @@ class Pages:
         self._routes.clear()
 
 
-def _alike(asked: Asked) -> tuple[Request, PageKind]:
-    """What is the same for those that are taken at once."""
-    request = asked.request
-    return (request if request.count == 1 else replace(request, count=1)), asked.kind
+def _alike(asked: Sequence[Asked]) -> Iterator[Sequence[Asked]]:
+    """Cut a batch where one asks for something else than the one before."""
+    start = 0
+    for at in range(1, len(asked)):
+        one, other = asked[at - 1], asked[at]
+        same = one.request is other.request or _form(one.request) == _form(other.request)
+        if not same or one.kind is not other.kind:
+            yield asked[start:at]
+            start = at
+    if asked:
+        yield asked[start:]
+
+
+def _form(request: Request) -> tuple[object, ...]:
+    """All of a request but how many chunks it is for."""
+    return request.gfp, request.node, request.order, request.cpu, request.nodes
 
 
 def _held(codes: Bytes, order: int) -> bool:

@@ -1,6 +1,6 @@
 """Where in the table of holders there is room: regions that died, and the end."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from memhp.model.pages.holding import SLOTS_PER_UNIT
@@ -59,6 +59,18 @@ class Room:
             raise MemoryError("the model has no room for more pages in use")
         self.next_slot += units * SLOTS_PER_UNIT
         return first
+
+    def take_each(self, units: Sequence[int]) -> list[int]:
+        """Take several regions, as ``take()`` would one after another."""
+        if not units or units.count(units[0]) < len(units):
+            return [self.take(each) for each in units]
+        size, number = units[0], len(units)
+        same = self._free.get(size, [])
+        place = max(0, len(same) - number)
+        found = same[place:][::-1]
+        del same[place:]
+        self.dead_slots -= len(found) * size * SLOTS_PER_UNIT
+        return found + [self.take(size) for _ in range(number - len(found))]
 
     def give(self, first: int, units: int) -> None:
         """Say that nobody has a region any more."""
