@@ -34,7 +34,7 @@ from memhp.model.pages.frames import (
 from memhp.model.pages.frames import (
     UNMOVABLE as UNMOVABLE_CODE,
 )
-from memhp.model.pages.holders import Holding
+from memhp.model.pages.holding import Holding
 from memhp.model.pages.isolate import describe, find_obstacle
 from memhp.model.pages.machine_pages import MachinePages
 from memhp.model.pages.words import KINDS, PageKind

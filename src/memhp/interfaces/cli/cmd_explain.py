@@ -1,8 +1,8 @@
-"""Say whether memory can go offline now, what stands in the way, and what you can do.
+"""Say whether memory can go offline now, and what stands in the way.
 
 WHAT is a block, a device, a node, addresses, one address (0x123456000) or a
 process (pid:123). The answer is yes, no or unknown, block by block, each as if
-the others stayed. Nothing is changed. Each answer is kept, with what happens
+the others stayed, with what you can do about it. Nothing is changed. Each answer is kept, with what happens
 when memhp takes that block offline later: --history shows both.
 
   memhp explain memory32 -M model:server
@@ -34,7 +34,7 @@ from memhp.operations.prediction_records import Judged, Predicted, estimate, jud
 from memhp.operations.prediction_store import PredictionStore
 from memhp.operations.resolve import blocks_meant
 
-SUMMARY = "say whether memory can go offline now, and what stands in the way"
+SUMMARY = "say whether memory can go offline now, or why not"
 _ADDRESS: Final = re.compile(r"0x([0-9a-f]{1,16})", re.IGNORECASE | re.ASCII)
 _PROCESS: Final = re.compile(r"pid:0*([0-9]{1,9})", re.ASCII)
 

@@ -27,6 +27,7 @@ class Command(Protocol):
 
 NAMES = (
     "ls",
+    "census",
     "explain",
     "boot",
     "online",
@@ -41,6 +42,7 @@ NAMES = (
     "resume",
     "undo",
     "log",
+    "watch",
     "model",
     "trace",
     "lab",

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from memhp.core.census import BlockCensus
@@ -11,7 +11,8 @@ from memhp.core.geometry import BlockId
 from memhp.core.listing import BlockFile, Listing
 from memhp.core.machine import Tell
 from memhp.core.outcome import Outcome
-from memhp.core.plan import Step
+from memhp.core.owners import Owners
+from memhp.core.plan import Action, AddDevice, RemoveDevice, Step
 from memhp.core.snapshot import Snapshot, Want
 from memhp.core.words import Ability
 from memhp.machines.linux.apply import apply_logical
@@ -19,6 +20,8 @@ from memhp.machines.linux.list_blocks import list_blocks
 from memhp.machines.linux.lister import open_root
 from memhp.machines.linux.live_write import write_live
 from memhp.machines.linux.offline_reason import listening
+from memhp.machines.linux.physical import apply_physical, warnings, why_not
+from memhp.machines.linux.read_census import can_count
 from memhp.machines.linux.root import Root
 from memhp.machines.linux.take_snapshot import identity_of, take_snapshot
 
@@ -27,7 +30,9 @@ if TYPE_CHECKING:  # needed by what boots a model, or looks into blocks
     from memhp.core.ranges import PhysRange
     from memhp.model.boot_inputs import BootInputs
 
-_LIVE_ABILITIES = frozenset({Ability.ONLINE, Ability.OFFLINE})
+_LIVE_ABILITIES = frozenset(
+    {Ability.ONLINE, Ability.OFFLINE, Ability.ADD_DEVICE, Ability.REMOVE_DEVICE}
+)
 
 
 class LinuxMachine:
@@ -37,12 +42,22 @@ class LinuxMachine:
         self._root = root
         self.name = root.name
         self.address = root.name if root.is_live else f"linux:{os.path.abspath(root.folder)}"
-        self.can = _LIVE_ABILITIES if root.is_writable else frozenset[Ability]()
+
+    @property
+    def can(self) -> frozenset[Ability]:
+        """What this user may ask for: pages are counted where they may be read."""
+        logical = _LIVE_ABILITIES if self._root.is_writable else frozenset[Ability]()
+        return logical | {Ability.CENSUS} if can_count(self._root) else logical
 
     @property
     def lasts(self) -> bool:
         """What is done to the host or a mounted model lasts; a saved tree stays as it is."""
         return self._root.is_writable
+
+    @property
+    def changes_by_itself(self) -> bool:
+        """The host does; a mounted model and a saved tree do not."""
+        return self._root.is_live
 
     @property
     def identity(self) -> str:
@@ -51,6 +66,19 @@ class LinuxMachine:
         That of a mounted model is the model's.
         """
         return identity_of(self._root)
+
+    @property
+    def plugged_by_hand(self) -> bool:
+        """Nobody inside a machine can put a device in."""
+        return True
+
+    def why_not(self, action: Action) -> str | None:
+        """What keeps a device from going or coming; a saved tree says so itself."""
+        return why_not(self._root, action) if self._root.is_writable else None
+
+    def warnings(self, action: Action) -> tuple[str, ...]:
+        """What a person should know before this is done."""
+        return warnings(action)
 
     def snapshot(self, want: Want = Want.ALL) -> Snapshot:
         """Read the parts asked for, and no others; raises ``MachineError``."""
@@ -66,9 +94,26 @@ class LinuxMachine:
         """Read the wanted files of every block; raises ``MachineError``."""
         return list_blocks(self._root, want)
 
-    def census(self, blocks: Sequence[BlockId]) -> Mapping[BlockId, BlockCensus]:  # noqa: ARG002
-        """Not yet: raises ``NotSupported``."""
-        raise NotSupported(machine=self.name, operation="count pages", advice="a model machine can")
+    def census(self, blocks: Sequence[BlockId]) -> Mapping[BlockId, BlockCensus]:
+        """Count what ``/proc/kpageflags`` shows; a block that is not online is all free.
+
+        Raises ``NoSuchObject``, and ``MachineError`` where the file cannot be read.
+        """
+        from memhp.machines.linux.census import count_blocks  # noqa: PLC0415
+
+        return count_blocks(self._root, blocks)
+
+    def census_notes(self, counted: Collection[BlockCensus]) -> tuple[str, ...]:
+        """What else is known about pages that the census cannot tell, in sentences."""
+        from memhp.machines.linux.census_notes import read_notes  # noqa: PLC0415
+
+        return read_notes(self._root, counted)
+
+    def owners(self, blocks: Sequence[BlockId]) -> Owners:
+        """Who holds pages of blocks, as far as the kernel shows; raises ``MachineError``."""
+        from memhp.machines.linux.owners import read_owners  # noqa: PLC0415
+
+        return read_owners(self._root, blocks)
 
     def evidence(self, blocks: Sequence[BlockId]) -> "Evidence":
         """Look into blocks, doubtful ones several times; raises ``MachineError``.
@@ -96,12 +141,14 @@ class LinuxMachine:
                 advice="the running host can, and a model by its own address (model:NAME)",
             )
 
-    def apply(self, step: Step, *, until: float | None, tell: Tell) -> Outcome:  # noqa: ARG002
-        """Carry out one step of the logical phase and read back what came of it.
+    def apply(self, step: Step, *, until: float | None, tell: Tell) -> Outcome:
+        """Carry out one step and read back what came of it.
 
-        Raises ``NotSupported`` for the physical phase, for a saved tree, and for
+        Raises ``NotSupported`` for what a person does, for a saved tree, and for
         this host while ``MEMHP_NO_LIVE_WRITES`` is set.
         """
+        if isinstance(step.action, RemoveDevice | AddDevice):
+            return apply_physical(self._root, step, until=until, tell=tell)
         with listening(self._root, step) as told:
             outcome = apply_logical(
                 step,
