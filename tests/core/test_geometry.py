@@ -108,4 +108,4 @@ def test_a_census_counts_every_kind() -> None:
 def test_all_is_every_part_of_a_snapshot_but_the_census() -> None:
     apart = (Want.ALL, Want.CENSUS)
     assert list(Want.ALL) == [part for part in Want if part not in apart]
-    assert len(list(Want)) == 8
+    assert len(list(Want)) == 9
