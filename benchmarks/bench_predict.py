@@ -38,6 +38,7 @@ WORKLOADS = (
     "zram",
     "hugetlb",
     "hugetlb-used",
+    "hugetlb-1g",
     "forks",
     "sockets",
     "balloon",

@@ -19,6 +19,8 @@ MIB = 1 << 20
 PAGE = 4096
 ZRAM = "/dev/zram0"
 _SETUP, _REGISTER, _REGISTER_BUFFERS = 425, 427, 0
+# Of ``mmap(2)``; Python's module has none of them.
+_MAP_HUGETLB, _MAP_HUGE_1GB = 0x40000, 30 << 26
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -111,7 +113,7 @@ def hugetlb(chance: random.Random) -> Iterator[object]:
     """Huge pages of 2 MiB, a part of them in use, some free."""
     yield scattered(chance, 2400 * MIB, 600 * MIB)
     Path("/proc/sys/vm/nr_hugepages").write_text("60")
-    yield memory(80 * MIB, mmap.MAP_HUGETLB if hasattr(mmap, "MAP_HUGETLB") else 0x40000)
+    yield memory(80 * MIB, _MAP_HUGETLB)
 
 
 def hugetlb_used(chance: random.Random) -> Iterator[object]:
@@ -119,7 +121,18 @@ def hugetlb_used(chance: random.Random) -> Iterator[object]:
     yield scattered(chance, 2400 * MIB, 600 * MIB)
     Path("/proc/sys/vm/nr_hugepages").write_text("40")
     count = int(Path("/proc/sys/vm/nr_hugepages").read_text())
-    yield memory(2 * count * MIB, 0x40000)
+    yield memory(2 * count * MIB, _MAP_HUGETLB)
+
+
+def gigantic(chance: random.Random) -> Iterator[object]:
+    """A huge page of 1 GiB in use, and none free."""
+    Path("/sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages").write_text("1")
+    area = mmap.mmap(
+        -1, 1 << 30, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_HUGETLB | _MAP_HUGE_1GB
+    )
+    area[0] = 1
+    yield area
+    yield scattered(chance, 1200 * MIB, 400 * MIB)
 
 
 def forks(chance: random.Random) -> Iterator[object]:
@@ -157,6 +170,7 @@ WORKLOADS: dict[str, Callable[[random.Random], Iterator[object]]] = {
     "zram": zram,
     "hugetlb": hugetlb,
     "hugetlb-used": hugetlb_used,
+    "hugetlb-1g": gigantic,
     "forks": forks,
     "sockets": sockets,
     "balloon": quiet,
