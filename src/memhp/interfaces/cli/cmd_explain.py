@@ -2,8 +2,9 @@
 
 WHAT is a block, a device, a node, addresses, one address (0x123456000) or a
 process (pid:123). The answer is yes, no or unknown, block by block, each as if
-the others stayed, with what you can do about it. Nothing is changed. Each answer is kept, with what happens
-when memhp takes that block offline later: --history shows both.
+the others stayed, with what you can do about it. Nothing is changed. Each answer
+is kept, with what happens when memhp takes that block offline later: --history
+shows both.
 
   memhp explain memory32 -M model:server
   memhp explain 0x140000000
