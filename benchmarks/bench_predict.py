@@ -4,7 +4,8 @@ A guest a workload, with blocks in DMA32, Normal and Movable. Each block is look
 at, predicted, and tried once. Of "yes" and of "no" 95 % have to be right in
 each kind of zone, with at most 15 % unknown.
 
-Run it by itself: ``python benchmarks/bench_predict.py [--kernel 6.12] [--save FILE] [WORKLOAD…]``.
+Run it by itself: ``python benchmarks/bench_predict.py [--kernel 6.12] [--save FILE] [WORKLOAD…]``;
+``--of FILE…`` sums up what runs have saved.
 """
 
 import argparse
@@ -161,10 +162,16 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--kernel", default=KERNELS[0])
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--save")
+    parser.add_argument("--save", metavar="FILE", help="keep a line of JSON a block")
+    parser.add_argument(
+        "--of", metavar="FILE", nargs="+", help="sum up what was kept, and boot nothing"
+    )
     parser.add_argument("workloads", nargs="*", metavar="WORKLOAD")
     args = parser.parse_args()
     rows: list[Row] = []
+    if args.of:
+        kept = "".join(Path(name).read_text() for name in args.of)
+        return 0 if show([json.loads(line) for line in kept.splitlines()]) else 1
     for workload in args.workloads or WORKLOADS:
         found = list(rows_of(args.kernel, workload, args.seed))
         rows.extend(found)
