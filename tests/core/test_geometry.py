@@ -61,7 +61,8 @@ def test_words_as_the_kernel_spells_them() -> None:
 def test_each_exit_code_means_one_thing() -> None:
     assert {code.name: code.value for code in ExitCode.__members__.values()} == {
         "DONE": 0, "REFUSED": 1, "USAGE": 2, "MACHINE": 3, "STALE": 4, "LOCKED": 5,
-        "UNKNOWN_OUTCOME": 6, "DIFFERENT": 8, "PARTLY": 64, "BUG": 70, "INTERRUPTED": 130,
+        "UNKNOWN_OUTCOME": 6, "WAITING": 7, "DIFFERENT": 8, "PARTLY": 64,
+        "BUG": 70, "INTERRUPTED": 130,
     }  # fmt: skip
     assert len(ExitCode) == len(ExitCode.__members__)
 
