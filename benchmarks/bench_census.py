@@ -30,9 +30,8 @@ while os.readv(flags, [buffer]):
 
 def built_page_types(folder: Path) -> Path | str:
     """Build ``page-types``; or says why it cannot be."""
-    missing = [
-        name for name in ("apt-get", "dpkg-deb", "tar", "xz", "make", "gcc") if not which(name)
-    ]
+    needed = ("apt-get", "dpkg-deb", "tar", "xz", "make", "gcc")
+    missing = [name for name in needed if shutil.which(name) is None]
     if missing:
         return f"{', '.join(missing)} is missing"
     try:
