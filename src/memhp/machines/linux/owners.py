@@ -72,10 +72,10 @@ def _processes(
         if number:
             name = _name_of(root, pid)
             owners.append(Owner(kind=OwnerKind.PROCESS, name=name, nr_pages=number, pid=pid))
-    return owners, list(_process_notes(unread, skipped, hidden=hidden))
+    return owners, list(_notes_of_processes(unread, skipped, hidden=hidden))
 
 
-def _process_notes(unread: int, skipped: int, *, hidden: bool) -> Iterator[str]:
+def _notes_of_processes(unread: int, skipped: int, *, hidden: bool) -> Iterator[str]:
     if unread:
         yield f"{unread} of the processes do not let their pages be read; root may read more"
     if skipped:
