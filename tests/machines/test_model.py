@@ -295,6 +295,7 @@ class StoppedInAChange:
 
     lasts = False
     identity = "1"
+    workload = None
 
     def __init__(self) -> None:
         self._kernel = start(parse_description(TEXT, "m.toml"))

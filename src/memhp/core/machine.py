@@ -8,7 +8,7 @@ from memhp.core.census import BlockCensus
 from memhp.core.events import StepProgress
 from memhp.core.geometry import BlockId
 from memhp.core.outcome import Outcome
-from memhp.core.plan import Step
+from memhp.core.plan import Action, Step
 from memhp.core.snapshot import Snapshot, Want
 from memhp.core.words import Ability
 
@@ -99,6 +99,15 @@ class KnownOtherwise(Protocol):
 
 
 @runtime_checkable
+class Alive(Protocol):
+    """A machine on which others are at work: what was refused may be granted a moment later."""
+
+    @property
+    def changes_by_itself(self) -> bool:
+        """Whether it is worth waiting for that."""
+
+
+@runtime_checkable
 class Settling(Protocol):
     """A machine on which something may have ended when nobody looked."""
 
@@ -112,6 +121,21 @@ class Cautious(Protocol):
 
     def cautions(self) -> tuple[str, ...]:
         """What a person should know before it is changed, in sentences."""
+
+
+@runtime_checkable
+class Particular(Protocol):
+    """A machine of which not every device can be changed in every way that it ``can``."""
+
+    @property
+    def plugged_by_hand(self) -> bool:
+        """Whether a person alone can give it a new device."""
+
+    def why_not(self, action: Action) -> str | None:
+        """What keeps this from being done, and what to do about it; ``None`` where nothing does."""
+
+    def warnings(self, action: Action) -> tuple[str, ...]:
+        """What a person should know before this is done, in sentences."""
 
 
 @runtime_checkable

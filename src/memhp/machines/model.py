@@ -15,6 +15,7 @@ from memhp.core.machine import Tell
 from memhp.core.outcome import Done, Outcome, Partly, Refused, Unanswered
 from memhp.core.plan import (
     AddDevice,
+    AwaitDevice,
     Expectation,
     ExpectBlock,
     ExpectDevice,
@@ -40,6 +41,7 @@ from memhp.model.take_snapshot import devices, one_block, take_snapshot
 from memhp.model.tree.tree import Tree
 from memhp.model.virtio_mem import resize
 from memhp.model.virtio_mem_hooks import could_add
+from memhp.model.workload import Workload
 
 T = TypeVar("T")
 _MEMORY = "/sys/devices/system/memory"
@@ -58,6 +60,10 @@ class KernelSource(Protocol):
     @property
     def lasts(self) -> bool:
         """Whether the next command finds what this one did."""
+
+    @property
+    def workload(self) -> Workload | None:
+        """What the machine's description lets run on it."""
 
     def change(self, what: str) -> AbstractContextManager[Kernel]:
         """A kernel to change; kept when the block ends or the kernel refuses."""
@@ -138,7 +144,7 @@ class ModelMachine:
 
     def boot_inputs(self) -> BootInputs:
         """What the machine's kernel was booted from."""
-        return inputs_of(self._source.load())
+        return replace(inputs_of(self._source.load()), workload=self._source.workload)
 
     def tree(self) -> Tree:
         """The machine's files, to look at."""
@@ -277,6 +283,8 @@ def _apply(kernel: Kernel, step: Step, tell: Tell) -> Outcome:
             return _of_verdict(verdict, "removed")
         case ResizeDevice():
             return _resized(kernel, step, step.action, tell)
+        case AwaitDevice():
+            return Unanswered(asked=str(step))
 
 
 def _resized(kernel: Kernel, step: Step, action: ResizeDevice, tell: Tell) -> Outcome:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from memhp.core.errors import StalePlan
 from memhp.core.events import Event, PlanEnded, PlanStarted, RunStarted, StepEnded, StepStarted
 from memhp.core.machine import Machine, TakesRuns
-from memhp.core.outcome import Done, Outcome
-from memhp.core.plan import Plan, Step, mark_of, touched_by
+from memhp.core.outcome import Done, Outcome, Unanswered
+from memhp.core.plan import AwaitDevice, Plan, Step, mark_of, touched_by
 from memhp.core.snapshot import Want
 
 Listener = Callable[[Event], None]
@@ -79,7 +79,10 @@ def _ask(
         if isinstance(outcome, Done) and len(outcomes) < run:
             listener(StepStarted(index=now + 1, step=steps[now + 1]))
 
-    if run > 1 and isinstance(machine, TakesRuns):
+    if isinstance(step.action, AwaitDevice):
+        # Nobody can be asked for it; whoever goes on looks whether it has come.
+        ended(Unanswered(asked=str(step)))
+    elif run > 1 and isinstance(machine, TakesRuns):
         machine.apply_run(steps[index : index + run], until=until, tell=listener, ended=ended)
     else:
         ended(machine.apply(step, until=until, tell=listener))

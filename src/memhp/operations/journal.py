@@ -38,6 +38,8 @@ _SUFFIX = ".journal"
 _ADVICE = "nothing further was done"
 _FINISHED = b'{"type":"Finished"'
 _TAIL_BYTES = 512
+_OPEN = frozenset({Ending.UNKNOWN, Ending.WAITING})
+"""How an operation ends that somebody will go on with."""
 Now = Callable[[], str]
 
 
@@ -173,7 +175,7 @@ class Journal:
                     self.add(Intended(index=index))
                 case StepEnded(index=index, outcome=outcome, found=found):
                     self.add(Ended(index=index, outcome=outcome, found=found))
-                case OperationEnded(ending=ending) if ending is not Ending.UNKNOWN:
+                case OperationEnded(ending=ending) if ending not in _OPEN:
                     self.add(Finished(ending=ending, time=now()))
                 case _:
                     pass

@@ -176,7 +176,7 @@ def test_dax_and_standby_memory(tmp_path: Path) -> None:
     ]
     assert found == [
         ("dax0.0", "dax", True, ["0x40000000-0x4fffffff"]),
-        ("dax1.0", "dax", True, []),
+        ("dax1.0", "dax", False, []),
         ("standby0", "standby", True, ["0x0-0xfffffff"]),
         ("standby2", "standby", False, []),
     ]

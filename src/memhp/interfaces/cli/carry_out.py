@@ -9,7 +9,7 @@ from memhp.core.census import PageKind
 from memhp.core.errors import ArgumentError, JournalError
 from memhp.core.events import Event
 from memhp.core.geometry import BlockId
-from memhp.core.machine import Machine
+from memhp.core.machine import Machine, Particular
 from memhp.core.plan import OfflineBlock, Step
 from memhp.core.ranges import format_blocks
 from memhp.core.report import report_of
@@ -75,6 +75,7 @@ def carry_out_on(machines: Machines, request: Request, args: Namespace) -> ExitC
     """Carry a request out on machines by their names, or print its plan."""
     operation = Operation(request=request, conditions=_conditions(args))
     if args.dry_run:
+        _warn_of_steps(operation, machines)
         return _print_plan(operation, machines, args)
     for machine in machines.values():
         confirm_live(machine, operation, args)
@@ -84,9 +85,26 @@ def carry_out_on(machines: Machines, request: Request, args: Namespace) -> ExitC
                 "machines that last",
                 file=sys.stderr,
             )
+    _warn_of_steps(operation, machines)
     _warn_of_poison(operation, machines)
     conductor = conductor_of(machines, args)
     return conduct(lambda: conductor.begin(operation), conductor)
+
+
+def _warn_of_steps(operation: Operation, machines: Machines) -> None:
+    """Say what a machine has to say of what is about to be done, or raise ``NotSupported``."""
+    if not any(isinstance(machine, Particular) for machine in machines.values()):
+        return
+    leg = next_leg(operation, look_at(machines, operation.request))
+    if leg is not None:
+        check_able(leg.plan, machines)
+    said: set[str] = set()
+    for step in () if leg is None else leg.plan.steps:
+        machine = machines[step.machine]
+        for sentence in machine.warnings(step.action) if isinstance(machine, Particular) else ():
+            if sentence not in said:
+                said.add(sentence)
+                print(f"note: {sentence}", file=sys.stderr)
 
 
 def _warn_of_poison(operation: Operation, machines: Machines) -> None:

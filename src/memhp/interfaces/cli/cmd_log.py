@@ -65,6 +65,8 @@ def _standing(journals: Journals, name: str, story: Story) -> str:
     if undone is not None:
         return f"undone by {undone}"
     asked = story.operation.unanswered()
+    if asked is not None and story.operation.waits_for_a_person():
+        return f"has to {asked}; 'memhp resume {name}' goes on once it is there"
     if asked is not None:
         return f"waits for the answer to '{asked}', which 'memhp resume {name}' takes"
     if story.finished is None:

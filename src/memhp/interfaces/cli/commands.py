@@ -41,6 +41,7 @@ NAMES = (
     "resume",
     "undo",
     "log",
+    "watch",
     "model",
     "trace",
     "lab",

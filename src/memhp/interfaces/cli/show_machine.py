@@ -6,7 +6,7 @@ from memhp.core.geometry import bytes_of
 from memhp.core.ranges import format_blocks
 from memhp.core.snapshot import Device, HostBudget, NodeInfo, Snapshot, ZoneInfo
 from memhp.core.targets import format_size
-from memhp.core.words import BlockState, OnlineType, ZoneType
+from memhp.core.words import BlockState, DeviceKind, OnlineType, ZoneType
 from memhp.interfaces.cli.amounts import amount
 from memhp.interfaces.cli.colour import Paint
 
@@ -108,7 +108,8 @@ def _devices(snapshot: Snapshot, paint: Paint) -> Iterator[str]:
 
 def _device(snapshot: Snapshot, device: Device, paint: Paint) -> str:
     where = ", ".join(str(part) for part in device.ranges) or "gives no memory"
-    state = where if device.present else paint("not plugged in", "dim")
+    absent = "not used as memory" if device.kind is DeviceKind.DAX else "not plugged in"
+    state = where if device.present else paint(absent, "dim")
     node = "" if device.node is None else f" node{device.node}"
     mine = [b for b in snapshot.blocks if b.device == device.name]
     online = sum(b.state is not BlockState.OFFLINE for b in mine)

@@ -63,6 +63,7 @@ class LabMachine:
 
     can = frozenset(Ability) - {Ability.CENSUS}
     lasts = True
+    changes_by_itself = True
 
     def __init__(self, guest: Guest) -> None:
         self._guest = guest

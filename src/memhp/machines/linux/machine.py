@@ -10,13 +10,14 @@ from memhp.core.listing import BlockFile, Listing
 from memhp.core.machine import Tell
 from memhp.core.outcome import Outcome
 from memhp.core.owners import Owners
-from memhp.core.plan import Step
+from memhp.core.plan import Action, AddDevice, RemoveDevice, Step
 from memhp.core.snapshot import Snapshot, Want
 from memhp.core.words import Ability
 from memhp.machines.linux.apply import apply_logical
 from memhp.machines.linux.list_blocks import list_blocks
 from memhp.machines.linux.lister import open_root
 from memhp.machines.linux.live_write import write_live
+from memhp.machines.linux.physical import apply_physical, warnings, why_not
 from memhp.machines.linux.read_census import can_count
 from memhp.machines.linux.root import Root
 from memhp.machines.linux.take_snapshot import identity_of, take_snapshot
@@ -24,7 +25,9 @@ from memhp.machines.linux.take_snapshot import identity_of, take_snapshot
 if TYPE_CHECKING:  # the model is needed by what boots it alone
     from memhp.model.boot_inputs import BootInputs
 
-_LIVE_ABILITIES = frozenset({Ability.ONLINE, Ability.OFFLINE})
+_LIVE_ABILITIES = frozenset(
+    {Ability.ONLINE, Ability.OFFLINE, Ability.ADD_DEVICE, Ability.REMOVE_DEVICE}
+)
 
 
 class LinuxMachine:
@@ -47,12 +50,30 @@ class LinuxMachine:
         return self._root.is_writable
 
     @property
+    def changes_by_itself(self) -> bool:
+        """The host does; a mounted model and a saved tree do not."""
+        return self._root.is_live
+
+    @property
     def identity(self) -> str:
         """The machine's id and that of its boot; a saved tree is what it was saved from.
 
         That of a mounted model is the model's.
         """
         return identity_of(self._root)
+
+    @property
+    def plugged_by_hand(self) -> bool:
+        """Nobody inside a machine can put a device in."""
+        return True
+
+    def why_not(self, action: Action) -> str | None:
+        """What keeps a device from going or coming; a saved tree says so itself."""
+        return why_not(self._root, action) if self._root.is_writable else None
+
+    def warnings(self, action: Action) -> tuple[str, ...]:
+        """What a person should know before this is done."""
+        return warnings(action)
 
     def snapshot(self, want: Want = Want.ALL) -> Snapshot:
         """Read the parts asked for, and no others; raises ``MachineError``."""
@@ -89,12 +110,14 @@ class LinuxMachine:
 
         return read_owners(self._root, blocks)
 
-    def apply(self, step: Step, *, until: float | None, tell: Tell) -> Outcome:  # noqa: ARG002
-        """Carry out one step of the logical phase and read back what came of it.
+    def apply(self, step: Step, *, until: float | None, tell: Tell) -> Outcome:
+        """Carry out one step and read back what came of it.
 
-        Raises ``NotSupported`` for the physical phase, for a saved tree, and for
+        Raises ``NotSupported`` for what a person does, for a saved tree, and for
         this host while ``MEMHP_NO_LIVE_WRITES`` is set.
         """
+        if isinstance(step.action, RemoveDevice | AddDevice):
+            return apply_physical(self._root, step, until=until, tell=tell)
         return apply_logical(
             step,
             machine=self.name,

@@ -180,7 +180,7 @@ async def _connect(
     from qemu.qmp import ConnectError  # noqa: PLC0415
 
     try:
-        await asyncio.wait_for(client.connect(connected or path), CONNECT_SECONDS)
+        await asyncio.wait_for(_negotiated(client, connected or path), CONNECT_SECONDS)
     except TimeoutError as err:
         raise MachineLocked(
             machine=machine,
@@ -199,6 +199,23 @@ async def _connect(
             problem=f"has no {what} at {path} ({_reason(cause)})",
             advice="give the path of the socket that QEMU listens on",
         ) from err
+
+
+async def _negotiated(client: "QMPClient", where: str | socket.socket) -> None:
+    """Connect; once more where an event came before the answer to the negotiation.
+
+    QEMU sends events from the moment at which it takes the capabilities, before it
+    has said so, and the library takes the first that comes for the answer.
+    """
+    from qemu.qmp import ConnectError  # noqa: PLC0415
+
+    try:
+        await client.connect(where)
+    except ConnectError as err:
+        told = getattr(err.exc, "exc", None)
+        if not isinstance(told, AssertionError) or isinstance(where, socket.socket):
+            raise
+        await client.connect(where)
 
 
 def _reason(err: OSError) -> str:

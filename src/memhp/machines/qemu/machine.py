@@ -51,6 +51,7 @@ class QemuMachine:
     """A running guest, from its host."""
 
     lasts = True
+    changes_by_itself = True
 
     def __init__(
         self,

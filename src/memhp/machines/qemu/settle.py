@@ -30,6 +30,8 @@ async def settle(monitor: Connection, *, runs: bool) -> tuple[str, ...]:
     A guest that ``runs`` may be about to answer, so it is given a moment.
     """
     account = await _after_a_moment(monitor, _LATE_SECONDS if runs else 0.0)
+    if not account.asked:
+        return ()
     for device, asked in _waiting(account) if runs else ():
         if not asked.sent:
             await forget_request(monitor, device.name)
