@@ -1,4 +1,4 @@
-"""A device is replaced by hand: out at once, and back in use when a person has put the new one in."""
+"""A device is replaced by hand: out at once, in use again when a person has put the new one in."""
 
 from pathlib import Path
 
@@ -37,6 +37,11 @@ class Shell:
         said = self._capsys.readouterr()
         return code, said.out + said.err
 
+    def log(self) -> str:
+        """The journal."""
+        assert main(["log"]) == 0
+        return self._capsys.readouterr().out
+
     def letters(self, device: str) -> str:
         """A device's blocks, a letter each: M movable, K kernel, - offline."""
         return "".join(
@@ -62,7 +67,7 @@ def test_it_waits_for_days_and_then_brings_everything_back(memhp: Shell) -> None
     assert memhp.letters("dimm0") == ""
     code, text = memhp("resume")
     assert (code, "put the new device in its place" in text) == (7, True)
-    assert "has to wait for a device of 512M in place of dimm0" in memhp("log")[1]
+    assert "has to wait for a device of 512M in place of dimm0" in memhp.log()
     assert memhp("add", "dimm0")[0] == 0
     code, text = memhp("resume")
     assert (code, "done, dimm0 has come" in text) == (0, True)
