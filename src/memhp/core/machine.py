@@ -1,6 +1,7 @@
 """The narrow door: all that the rest of memhp knows of any machine."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable
 
 from memhp.core.census import BlockCensus
@@ -55,6 +56,55 @@ class Machine(Protocol):
         target has changed. ``until`` is a deadline in seconds of the
         machine's monotonic clock; ``None`` waits for as long as it takes.
         """
+
+
+@runtime_checkable
+class TakesRuns(Protocol):
+    """A machine that can be given several steps at once, for each question costs it time."""
+
+    def run_of(self, steps: Sequence[Step]) -> int:
+        """How many of these, from the first on, it takes at once: one at least."""
+
+    def apply_run(
+        self,
+        steps: Sequence[Step],
+        *,
+        until: float | None,
+        tell: Tell,
+        ended: Callable[[Outcome], None],
+    ) -> None:
+        """Carry steps out in turn; ``ended`` hears each outcome, soon after it.
+
+        None is begun behind one that is not done, or once ``until`` has passed.
+        Who dies meanwhile leaves a machine that may go on with the run for a
+        while: ``settle()`` ends that.
+        """
+
+
+@runtime_checkable
+class Holding(Protocol):
+    """A machine that is quicker to ask while a way to it is kept open."""
+
+    def hold(self) -> AbstractContextManager[None]:
+        """Keep it open meanwhile. Others may have to wait for it."""
+
+
+@runtime_checkable
+class KnownOtherwise(Protocol):
+    """A machine that can be opened by addresses of other kinds, too."""
+
+    @property
+    def other_identity(self) -> str:
+        """Its identity by the other kind of address: one lock serves both."""
+
+
+@runtime_checkable
+class Alive(Protocol):
+    """A machine on which others are at work: what was refused may be granted a moment later."""
+
+    @property
+    def changes_by_itself(self) -> bool:
+        """Whether it is worth waiting for that."""
 
 
 @runtime_checkable

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Flag, auto
 
+from memhp.core.census import BlockCensus
 from memhp.core.geometry import BlockId, NodeId, Pfn
 from memhp.core.ranges import PhysRange
 from memhp.core.words import (
@@ -17,7 +18,10 @@ from memhp.core.words import (
 
 
 class Want(Flag):
-    """The parts of a snapshot; a machine reads no more than these."""
+    """The parts of a snapshot; a machine reads no more than these.
+
+    ``ALL`` is without the census, which takes long.
+    """
 
     BLOCKS = auto()
     ZONES = auto()
@@ -27,6 +31,7 @@ class Want(Flag):
     POLICY = auto()
     ROOM = auto()
     HOST = auto()
+    CENSUS = auto()
     ALL = BLOCKS | ZONES | NODES | DEVICES | IOMEM | POLICY | ROOM | HOST
 
 
@@ -176,6 +181,7 @@ class Snapshot:
     """One reading of a machine. What was not in ``want`` is empty.
 
     ``host`` is ``None`` for what has no host, or none that can be asked.
+    ``census`` has the blocks that are online, where the machine can count pages.
     """
 
     machine: str
@@ -191,6 +197,7 @@ class Snapshot:
     policy: Policy = Policy()
     room: Room = Room()
     host: HostBudget | None = None
+    census: Mapping[BlockId, BlockCensus] = field(default_factory=dict)
 
 
 Snapshots = Mapping[str, Snapshot]

@@ -35,19 +35,21 @@ Now = Mapping[str, Thing]
 def found_again(story: Story, snapshots: Snapshots, listener: Listener) -> Operation:
     """Hold the last leg against the machines.
 
-    A step without an outcome that was done counts as done, and an eject that
-    still waits as unanswered; the listener hears of it. Raises
-    ``JournalError`` where a target is neither as before its step nor as after it.
+    A step without an outcome that was done counts as done (of a run that was asked
+    for at once, all those from the first on), and an eject that still waits as
+    unanswered; the listener hears of it. Raises ``JournalError`` where a target
+    is neither as before its step nor as after it.
     """
     operation = story.operation
     if not operation.legs or operation.legs[-1].ended:
         return operation
     leg = operation.legs[-1]
     now = {name: things_of(snapshot) for name, snapshot in snapshots.items()}
-    step = leg.plan.steps[len(leg.outcomes)]
-    found = outcome_found(step, now[step.machine], leg) if story.intent is not None else None
-    if found is not None:
-        index = len(leg.outcomes)
+    while story.intent is not None and len(leg.outcomes) <= story.intent and not leg.ended:
+        index, step = len(leg.outcomes), leg.plan.steps[len(leg.outcomes)]
+        found = outcome_found(step, now[step.machine], leg)
+        if found is None:
+            break
         listener(StepEnded(index=index, step=step, outcome=found, found=True))
         leg = leg.with_outcome(found)
     for waiting in () if leg.ended else leg.plan.steps[len(leg.outcomes) :]:

@@ -39,7 +39,7 @@ class Leg:
     ``back`` tells that it puts back what earlier legs have done; ``to_the_end``
     that the deadline does not keep it from ending what is half done.
     ``outcomes`` are those of the first steps, in order; the others were not
-    asked for.
+    asked for. ``pause_seconds`` is waited for before it.
     """
 
     plan: Plan
@@ -47,6 +47,7 @@ class Leg:
     back: bool = False
     to_the_end: bool = False
     outcomes: tuple[Outcome, ...] = ()
+    pause_seconds: float = 0.0
 
     @property
     def ended(self) -> bool:
@@ -66,6 +67,10 @@ class Leg:
     def with_outcome(self, outcome: Outcome) -> "Leg":
         """The leg one step further."""
         return replace(self, outcomes=(*self.outcomes, outcome))
+
+    def with_outcomes(self, outcomes: Iterable[Outcome]) -> "Leg":
+        """The leg some steps further."""
+        return replace(self, outcomes=(*self.outcomes, *outcomes))
 
     def with_answer(self, outcome: Outcome) -> "Leg":
         """The leg with a late answer in place of its last outcome."""

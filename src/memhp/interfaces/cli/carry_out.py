@@ -22,7 +22,7 @@ from memhp.interfaces.cli.output import forget_output
 from memhp.interfaces.cli.progress import Progress, print_report
 from memhp.interfaces.cli.show import print_event_line, print_json, step_words
 from memhp.interfaces.cli.state_folder import state_folder
-from memhp.interfaces.cli.told_around import told_around
+from memhp.interfaces.cli.told_around import held, told_around
 from memhp.operations.able import check_able
 from memhp.operations.conduct import Conductor
 from memhp.operations.converge import Machines, look_at
@@ -67,7 +67,7 @@ def add_deadline_option(parser: ArgumentParser) -> None:
 
 def carry_out(request: Request, args: Namespace) -> ExitCode:
     """Carry a request out on the machine that was named, or print its plan."""
-    machine = machine_of(args)
+    machine = machine_of(args, held=not args.dry_run)
     return carry_out_on({machine.name: machine}, request, args)
 
 
@@ -134,7 +134,7 @@ def _warn_of_poison_in(machine: Machine, steps: list[Step]) -> None:
 def conduct(work: Callable[[], Ending], conductor: Conductor) -> ExitCode:
     """Do the work to its end and sum up; an interruption says how to go on."""
     try:
-        with told_around(conductor.machines.values()):
+        with held(conductor.machines.values()), told_around(conductor.machines.values()):
             ending = work()
     except KeyboardInterrupt:
         if conductor.folder is None:

@@ -81,8 +81,8 @@ def _steps(story: Story, standing: str) -> Iterator[str]:
             yield "  putting back:"
         for step, outcome in leg.results():
             yield f"  {step}: {outcome_words(outcome)}"
-        waiting = list(leg.plan.steps[len(leg.outcomes) :])
-        if story.intent is not None and leg is story.operation.legs[-1]:
-            yield f"  {waiting.pop(0)}: asked, and no outcome is known"
-        for step in waiting:
-            yield f"  {step}: not asked for"
+        intent = story.intent if leg is story.operation.legs[-1] else None
+        for index, step in enumerate(leg.plan.steps[len(leg.outcomes) :], len(leg.outcomes)):
+            is_asked = intent is not None and index <= intent
+            asked = "asked, and no outcome is known" if is_asked else "not asked for"
+            yield f"  {step}: {asked}"

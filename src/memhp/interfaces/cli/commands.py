@@ -27,6 +27,7 @@ class Command(Protocol):
 
 NAMES = (
     "ls",
+    "census",
     "boot",
     "online",
     "offline",

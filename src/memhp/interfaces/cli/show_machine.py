@@ -24,14 +24,18 @@ def _lines(snapshot: Snapshot, paint: Paint) -> Iterator[str]:
     movable = [b for b in online if b.zone is ZoneType.MOVABLE]
     size = snapshot.block_size_bytes
     name = paint(snapshot.machine.rstrip(":"), "bold")
-    yield (
-        f"{name}: {len(snapshot.blocks)} blocks of {format_size(size)}, "
-        f"{len(online)} online ({amount(len(online) * size)}), "
-        f"{paint(amount(len(movable) * size), 'green')} of it movable"
-    )
-    if snapshot.command_line:
-        yield f"command line: {_short(snapshot.command_line)}"
-    yield f"new memory: {_policy(snapshot)}"
+    if not snapshot.blocks:
+        # Every machine has some; of a guest without an agent nobody knows how they stand.
+        yield f"{name}: nobody tells how its memory blocks stand"
+    else:
+        yield (
+            f"{name}: {len(snapshot.blocks)} blocks of {format_size(size)}, "
+            f"{len(online)} online ({amount(len(online) * size)}), "
+            f"{paint(amount(len(movable) * size), 'green')} of it movable"
+        )
+        if snapshot.command_line:
+            yield f"command line: {_short(snapshot.command_line)}"
+        yield f"new memory: {_policy(snapshot)}"
     for node in snapshot.nodes:
         yield ""
         yield from _node(snapshot, node, paint)

@@ -14,7 +14,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from memhp.core.acpi.srat import encode_srat, parse_srat, with_hotpluggable
 from memhp.core.errors import FormatError, MachineError, NoSuchMachine
 from memhp.core.guest_shape import GuestShape
 from memhp.core.values_json import from_json, parse_json, to_json
@@ -197,6 +196,12 @@ class Guest:
 
     def _flagged_srat(self, shape: GuestShape) -> bytes:
         """The SRAT that QEMU made, with some nodes' memory flagged as hot-pluggable."""
+        from memhp.core.acpi.srat import (  # noqa: PLC0415 - most guests have none
+            encode_srat,
+            parse_srat,
+            with_hotpluggable,
+        )
+
         with self.shell() as shell:
             _, text = shell.run("hexdump -v -e '1/1 \"%02x\"' /sys/firmware/acpi/tables/SRAT")
         srat = parse_srat(bytes.fromhex(_HEX.findall(text)[-1]))

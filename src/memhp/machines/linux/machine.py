@@ -1,15 +1,15 @@
 """A Linux machine behind the door that every machine has: this host, a saved tree, a model."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from memhp.core.census import BlockCensus
-from memhp.core.errors import NotSupported
 from memhp.core.geometry import BlockId
 from memhp.core.listing import BlockFile, Listing
 from memhp.core.machine import Tell
 from memhp.core.outcome import Outcome
+from memhp.core.owners import Owners
 from memhp.core.plan import Action, AddDevice, RemoveDevice, Step
 from memhp.core.snapshot import Snapshot, Want
 from memhp.core.words import Ability
@@ -18,6 +18,7 @@ from memhp.machines.linux.list_blocks import list_blocks
 from memhp.machines.linux.lister import open_root
 from memhp.machines.linux.live_write import write_live
 from memhp.machines.linux.physical import apply_physical, warnings, why_not
+from memhp.machines.linux.read_census import can_count
 from memhp.machines.linux.root import Root
 from memhp.machines.linux.take_snapshot import identity_of, take_snapshot
 
@@ -36,12 +37,22 @@ class LinuxMachine:
         self._root = root
         self.name = root.name
         self.address = root.name if root.is_live else f"linux:{os.path.abspath(root.folder)}"
-        self.can = _LIVE_ABILITIES if root.is_writable else frozenset[Ability]()
+
+    @property
+    def can(self) -> frozenset[Ability]:
+        """What this user may ask for: pages are counted where they may be read."""
+        logical = _LIVE_ABILITIES if self._root.is_writable else frozenset[Ability]()
+        return logical | {Ability.CENSUS} if can_count(self._root) else logical
 
     @property
     def lasts(self) -> bool:
         """What is done to the host or a mounted model lasts; a saved tree stays as it is."""
         return self._root.is_writable
+
+    @property
+    def changes_by_itself(self) -> bool:
+        """The host does; a mounted model and a saved tree do not."""
+        return self._root.is_live
 
     @property
     def identity(self) -> str:
@@ -78,9 +89,26 @@ class LinuxMachine:
         """Read the wanted files of every block; raises ``MachineError``."""
         return list_blocks(self._root, want)
 
-    def census(self, blocks: Sequence[BlockId]) -> Mapping[BlockId, BlockCensus]:  # noqa: ARG002
-        """Not yet: raises ``NotSupported``."""
-        raise NotSupported(machine=self.name, operation="count pages", advice="a model machine can")
+    def census(self, blocks: Sequence[BlockId]) -> Mapping[BlockId, BlockCensus]:
+        """Count what ``/proc/kpageflags`` shows; a block that is not online is all free.
+
+        Raises ``NoSuchObject``, and ``MachineError`` where the file cannot be read.
+        """
+        from memhp.machines.linux.census import count_blocks  # noqa: PLC0415
+
+        return count_blocks(self._root, blocks)
+
+    def census_notes(self, counted: Collection[BlockCensus]) -> tuple[str, ...]:
+        """What else is known about pages that the census cannot tell, in sentences."""
+        from memhp.machines.linux.census_notes import read_notes  # noqa: PLC0415
+
+        return read_notes(self._root, counted)
+
+    def owners(self, blocks: Sequence[BlockId]) -> Owners:
+        """Who holds pages of blocks, as far as the kernel shows; raises ``MachineError``."""
+        from memhp.machines.linux.owners import read_owners  # noqa: PLC0415
+
+        return read_owners(self._root, blocks)
 
     def apply(self, step: Step, *, until: float | None, tell: Tell) -> Outcome:
         """Carry out one step and read back what came of it.
