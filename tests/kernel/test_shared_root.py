@@ -67,6 +67,27 @@ def test_spare_modules_are_loaded_with_what_they_need(sharing: Guest) -> None:
     assert text.startswith("load: no module 'nothing', but device_dax.needs")
 
 
+def test_the_census_is_what_the_guests_kernel_counts(sharing: Guest) -> None:
+    """Held against the kernel's own counters, which the reading itself changes a little."""
+    run(sharing, "mkdir -p /load; mount -t tmpfs -o size=300m none /load")
+    run(sharing, "dd if=/dev/zero of=/load/file bs=1M count=200 2>/dev/null")
+    counted = json.loads(run(sharing, "host memhp census -M linux: --json"))
+    lines = map(str.split, run(sharing, "cat /proc/meminfo").splitlines())
+    meminfo = {words[0]: int(words[1]) // 4 for words in lines}
+    pages = counted["total"]["pages"]
+    blocks = sum(len(row["blocks"]) for row in counted["rows"])
+    assert sum(pages.values()) == counted["pages_per_block"] * blocks
+    for kind, name, slack in (
+        ("free", "MemFree:", 20_000),
+        ("slab", "Slab:", 1_000),
+        ("page table", "PageTables:", 250),
+        ("shmem", "Shmem:", 2_000),
+    ):
+        assert abs(pages[kind] - meminfo[name]) < slack, (kind, pages, meminfo)
+    assert 51_200 <= pages["shmem"] < 60_000
+    run(sharing, "umount /load")
+
+
 def explained(guest: Guest, what: str) -> dict[int, str]:
     """The answers of ``memhp explain``, by block."""
     found = json.loads(run(guest, f"host memhp explain {what} --json"))
