@@ -6,16 +6,18 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 
 from memhp.core.census import PageKind
-from memhp.core.errors import ArgumentError, JournalError
+from memhp.core.errors import JournalError
 from memhp.core.events import Event
 from memhp.core.geometry import BlockId
-from memhp.core.machine import Machine
+from memhp.core.limits import Limits
+from memhp.core.machine import Bounded, Machine
 from memhp.core.plan import OfflineBlock, Step
 from memhp.core.ranges import format_blocks
 from memhp.core.report import report_of
 from memhp.core.request import Conditions, Request
 from memhp.core.targets import parse_size
 from memhp.core.words import Ability, Ending, ExitCode
+from memhp.interfaces.cli.limit_options import add_limit_options, limits_of, seconds_of
 from memhp.interfaces.cli.live_guard import confirm_live
 from memhp.interfaces.cli.options import add_json_option, add_machine_option, machine_of
 from memhp.interfaces.cli.output import forget_output
@@ -32,7 +34,6 @@ from memhp.operations.outlook import outlook
 
 _MOST_COUNTED = 4096
 """Blocks that are looked into beforehand; counting more would take longer than it is worth."""
-_SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
 def add_change_options(
@@ -63,6 +64,7 @@ def add_deadline_option(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--deadline", metavar="TIME", help="stop trying after this long, as 90s, 5m or 1h"
     )
+    add_limit_options(parser)
 
 
 def carry_out(request: Request, args: Namespace) -> ExitCode:
@@ -157,9 +159,12 @@ class Teller:
 
 def conductor_of(machines: Machines, args: Namespace) -> Conductor:
     """Make what carries operations out on machines, which are given by their names."""
-    deadline = _deadline(args.deadline)
+    deadline = seconds_of(args.deadline)
+    limits = limits_of(args)
     return Conductor(
-        machines=machines,
+        machines={
+            n: m.bounded(limits) if isinstance(m, Bounded) else m for n, m in machines.items()
+        },
         folder=state_folder() if all(m.lasts for m in machines.values()) else None,
         listener=Teller(args, several=len(machines) > 1),
         until=None if deadline is None else time.monotonic() + deadline,
@@ -193,11 +198,5 @@ def _conditions(args: Namespace) -> Conditions:
     )
 
 
-def _deadline(text: str | None) -> float | None:
-    """A time as ``90s``, ``5m`` or ``1h``, in seconds; raises ``ArgumentError``."""
-    if text is None:
-        return None
-    digits, unit = (text[:-1], text[-1:]) if text[-1:] in _SECONDS else (text, "s")
-    if not digits.isascii() or not digits.isdecimal() or len(digits) > 9 or int(digits) == 0:
-        raise ArgumentError(text=text, problem="is no time", advice="give one as 90s, 5m or 1h")
-    return float(int(digits) * _SECONDS[unit])
+def _bounded(machine: Machine, limits: Limits) -> Machine:
+    return machine.bounded(limits) if isinstance(machine, Bounded) else machine

@@ -7,18 +7,21 @@ from typing import TYPE_CHECKING
 from memhp.core.census import BlockCensus
 from memhp.core.errors import NotSupported
 from memhp.core.geometry import BlockId
+from memhp.core.limits import Limits
 from memhp.core.listing import BlockFile, Listing
 from memhp.core.machine import Tell
 from memhp.core.outcome import Outcome
-from memhp.core.plan import Step
+from memhp.core.plan import OfflineBlock, Step
 from memhp.core.snapshot import Snapshot, Want
 from memhp.core.words import Ability
 from memhp.machines.linux.apply import apply_logical
 from memhp.machines.linux.list_blocks import list_blocks
 from memhp.machines.linux.lister import open_root
-from memhp.machines.linux.live_write import write_live
+from memhp.machines.linux.live_write import Watch, write_live
 from memhp.machines.linux.root import Root
+from memhp.machines.linux.sight import sight_of
 from memhp.machines.linux.take_snapshot import identity_of, take_snapshot
+from memhp.machines.linux.watched_write import watched
 
 if TYPE_CHECKING:  # the model is needed by what boots it alone
     from memhp.model.boot_inputs import BootInputs
@@ -29,8 +32,9 @@ _LIVE_ABILITIES = frozenset({Ability.ONLINE, Ability.OFFLINE})
 class LinuxMachine:
     """The running host, a mounted model, or a saved tree, which can only be looked at."""
 
-    def __init__(self, root: Root) -> None:
+    def __init__(self, root: Root, limits: Limits | None = None) -> None:
         self._root = root
+        self._limits = limits or Limits()
         self.name = root.name
         self.address = root.name if root.is_live else f"linux:{os.path.abspath(root.folder)}"
         self.can = _LIVE_ABILITIES if root.is_writable else frozenset[Ability]()
@@ -66,17 +70,29 @@ class LinuxMachine:
         """Not yet: raises ``NotSupported``."""
         raise NotSupported(machine=self.name, operation="count pages", advice="a model machine can")
 
-    def apply(self, step: Step, *, until: float | None, tell: Tell) -> Outcome:  # noqa: ARG002
+    def bounded(self, limits: Limits) -> "LinuxMachine":
+        """The same machine, with other limits for what is done to it."""
+        return LinuxMachine(self._root, limits)
+
+    def apply(self, step: Step, *, until: float | None, tell: Tell) -> Outcome:
         """Carry out one step of the logical phase and read back what came of it.
 
         Raises ``NotSupported`` for the physical phase, for a saved tree, and for
         this host while ``MEMHP_NO_LIVE_WRITES`` is set.
         """
+        if not isinstance(step.action, OfflineBlock) or not self._root.is_writable:
+            return self._write(step, until, None)
+        sight = sight_of(self._root, step.action.block)
+        return watched(
+            step, lambda watch: self._write(step, until, watch), sight, self._limits, tell
+        )
+
+    def _write(self, step: Step, until: float | None, watch: Watch | None) -> Outcome:
         return apply_logical(
             step,
             machine=self.name,
             read=self._root.text_if_there,
-            write=lambda relative, word: write_live(self._root, relative, word, until),
+            write=lambda relative, word: write_live(self._root, relative, word, until, watch),
         )
 
 
