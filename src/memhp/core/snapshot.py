@@ -6,6 +6,7 @@ from enum import Flag, auto
 
 from memhp.core.geometry import BlockId, NodeId, Pfn
 from memhp.core.ranges import PhysRange
+from memhp.core.surroundings import Surroundings
 from memhp.core.words import (
     BlockState,
     DeviceKind,
@@ -17,8 +18,13 @@ from memhp.core.words import (
 
 
 class Want(Flag):
-    """The parts of a snapshot; a machine reads no more than these."""
+    """The parts of a snapshot; a machine reads no more than these.
 
+    ``ALL`` is what a machine is; ``SURROUNDINGS``, what runs on it, costs a look
+    at every process and is read where it is asked for by name.
+    """
+
+    NOTHING = 0
     BLOCKS = auto()
     ZONES = auto()
     NODES = auto()
@@ -27,6 +33,7 @@ class Want(Flag):
     POLICY = auto()
     ROOM = auto()
     HOST = auto()
+    SURROUNDINGS = auto()
     ALL = BLOCKS | ZONES | NODES | DEVICES | IOMEM | POLICY | ROOM | HOST
 
 
@@ -191,6 +198,7 @@ class Snapshot:
     policy: Policy = Policy()
     room: Room = Room()
     host: HostBudget | None = None
+    surroundings: Surroundings = field(default_factory=Surroundings)
 
 
 Snapshots = Mapping[str, Snapshot]

@@ -11,13 +11,14 @@ from dataclasses import replace
 from memhp.core.events import Event, OperationEnded, StepEnded
 from memhp.core.machine import Machine
 from memhp.core.request import Request, Undo
-from memhp.core.snapshot import Snapshots
+from memhp.core.snapshot import Snapshots, Want
 from memhp.core.words import Ending
 from memhp.operations.able import check_able
 from memhp.operations.execute import Clock, Listener, execute
 from memhp.operations.journal_records import Planned, Record
 from memhp.operations.next_leg import account_of_it, ending_of, next_leg, want_for
 from memhp.operations.operation import Operation
+from memhp.operations.risks import check_risks, want_for_risks
 from memhp.operations.untouchable import Pending, check_touched
 from memhp.operations.visible import check_visible
 
@@ -29,9 +30,9 @@ Machines = Mapping[str, Machine]
 """Machines by the names that steps carry."""
 
 
-def look_at(machines: Machines, request: Request) -> Snapshots:
+def look_at(machines: Machines, request: Request, *, also: Want = Want.NOTHING) -> Snapshots:
     """Read what planning needs of every machine, under the names that steps carry."""
-    want = want_for(request)
+    want = want_for(request) | also
     return {name: replace(m.snapshot(want), machine=name) for name, m in machines.items()}
 
 
@@ -80,7 +81,9 @@ def converge(
     if operation.legs and not operation.legs[-1].ended:
         operation = carry_out(operation)
     while True:
-        snapshots = look_at(machines, operation.request)
+        first = not operation.legs
+        also = want_for_risks(operation.request) if first else Want.NOTHING
+        snapshots = look_at(machines, operation.request, also=also)
         check_visible(operation, snapshots)
         late = until is not None and clock() >= until
         untouchable = frozenset(key for item in pending for key in item.keys(snapshots))
@@ -89,6 +92,8 @@ def converge(
             return _end(operation, snapshots, late=late, tell=tell, waits=bool(untouchable))
         check_touched(leg.plan, snapshots, pending)
         check_able(leg.plan, machines)
+        if first and not isinstance(operation.request, Undo):
+            check_risks(leg.plan, snapshots, operation.conditions.accept)
         note(Planned(plan=leg.plan, before=leg.before, back=leg.back, to_the_end=leg.to_the_end))
         operation = carry_out(operation.with_leg(leg))
 

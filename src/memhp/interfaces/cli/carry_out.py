@@ -17,6 +17,7 @@ from memhp.core.report import report_of
 from memhp.core.request import Conditions, Request
 from memhp.core.targets import parse_size
 from memhp.core.words import Ability, Ending, ExitCode
+from memhp.interfaces.cli.accept_option import accepted, add_accept_option, tell_dangers
 from memhp.interfaces.cli.limit_options import add_limit_options, limits_of, seconds_of
 from memhp.interfaces.cli.live_guard import confirm_live
 from memhp.interfaces.cli.options import add_json_option, add_machine_option, machine_of
@@ -24,13 +25,14 @@ from memhp.interfaces.cli.output import forget_output
 from memhp.interfaces.cli.progress import Progress, print_report
 from memhp.interfaces.cli.show import print_event_line, print_json, step_words
 from memhp.interfaces.cli.state_folder import state_folder
-from memhp.interfaces.cli.told_around import told_around
+from memhp.interfaces.cli.told_around import tell_cautions, told_around
 from memhp.operations.able import check_able
 from memhp.operations.conduct import Conductor
 from memhp.operations.converge import Machines, look_at
 from memhp.operations.next_leg import next_leg
 from memhp.operations.operation import Operation
 from memhp.operations.outlook import outlook
+from memhp.operations.risks import want_for_risks
 
 _MOST_COUNTED = 4096
 """Blocks that are looked into beforehand; counting more would take longer than it is worth."""
@@ -48,6 +50,7 @@ def add_change_options(
     add_json_option(parser)
     parser.add_argument("--dry-run", action="store_true", help="print the plan and do nothing")
     add_deadline_option(parser)
+    add_accept_option(parser)
     if blocks:
         parser.add_argument(
             "--at-least", metavar="SIZE", help="this much is enough where not all of it can be done"
@@ -173,10 +176,12 @@ def conductor_of(machines: Machines, args: Namespace) -> Conductor:
 
 def _print_plan(operation: Operation, machines: Machines, args: Namespace) -> ExitCode:
     """Print what is done first, step by step, and in words what follows from how that goes."""
-    snapshots = look_at(machines, operation.request)
+    snapshots = look_at(machines, operation.request, also=want_for_risks(operation.request))
     leg = next_leg(operation, snapshots)
+    tell_cautions(machines.values())
     if leg is not None:
         check_able(leg.plan, machines)
+        tell_dangers(leg.plan, snapshots, operation.conditions.accept)
     if args.json:
         print_json(None if leg is None else leg.plan)
     elif leg is None:
@@ -195,6 +200,7 @@ def _conditions(args: Namespace) -> Conditions:
     return Conditions(
         all_or_nothing=bool(getattr(args, "all_or_nothing", False)),
         at_least_bytes=None if at_least is None else parse_size(at_least),
+        accept=accepted(args),
     )
 
 

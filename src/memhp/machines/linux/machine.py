@@ -18,6 +18,8 @@ from memhp.machines.linux.apply import apply_logical
 from memhp.machines.linux.list_blocks import list_blocks
 from memhp.machines.linux.lister import open_root
 from memhp.machines.linux.live_write import Watch, write_live
+from memhp.machines.linux.pressure import read_pressure
+from memhp.machines.linux.rivals import read_rivals
 from memhp.machines.linux.root import Root
 from memhp.machines.linux.sight import sight_of
 from memhp.machines.linux.take_snapshot import identity_of, take_snapshot
@@ -69,6 +71,18 @@ class LinuxMachine:
     def census(self, blocks: Sequence[BlockId]) -> Mapping[BlockId, BlockCensus]:  # noqa: ARG002
         """Not yet: raises ``NotSupported``."""
         raise NotSupported(machine=self.name, operation="count pages", advice="a model machine can")
+
+    def cautions(self) -> tuple[str, ...]:
+        """Who else brings memory online here, and what cannot be measured."""
+        if not self._root.is_writable:
+            return ()
+        rivals = read_rivals(self._root)
+        told = []
+        if rivals:
+            told.append(f"memory that comes is brought online by others too: {', '.join(rivals)}")
+        if self._root.mounted is None and read_pressure(self._root) is None:
+            told.append("this kernel does not measure memory pressure (PSI), so there is no brake")
+        return tuple(told)
 
     def bounded(self, limits: Limits) -> "LinuxMachine":
         """The same machine, with other limits for what is done to it."""
