@@ -211,7 +211,7 @@ def test_every_risk_has_to_be_accepted() -> None:
 
 def test_what_is_refused_leaves_no_journal_and_what_is_accepted_is_kept(tmp_path: Path) -> None:
     """A model goes the same way; its memory is movable to more than 15 to 1."""
-    text = '[kernel]\ncommand_line = "memhp_default_state=offline"\n[[node]]\nmemory = "1G"\n'
+    text = 'command_line = "memhp_default_state=offline"\n[[node]]\nmemory = "1G"\n'
     text += '[[dimm]]\nsize = "16G"\n'
     (tmp_path / "m.toml").write_text(text)
     opened = open_machine(f"model:{tmp_path}/m.toml")

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from memhp.core.events import Event, OperationEnded, StepEnded
 from memhp.core.machine import Machine
+from memhp.core.plan import Plan
 from memhp.core.request import Request, Undo
 from memhp.core.snapshot import Snapshots, Want
 from memhp.core.words import Ending
@@ -81,10 +82,7 @@ def converge(
     if operation.legs and not operation.legs[-1].ended:
         operation = carry_out(operation)
     while True:
-        first = not operation.legs
-        also = want_for_risks(operation.request) if first else Want.NOTHING
-        snapshots = look_at(machines, operation.request, also=also)
-        check_visible(operation, snapshots)
+        snapshots = _look(operation, machines)
         late = until is not None and clock() >= until
         untouchable = frozenset(key for item in pending for key in item.keys(snapshots))
         leg = next_leg(operation, snapshots, late=late, untouchable=untouchable)
@@ -92,10 +90,23 @@ def converge(
             return _end(operation, snapshots, late=late, tell=tell, waits=bool(untouchable))
         check_touched(leg.plan, snapshots, pending)
         check_able(leg.plan, machines)
-        if first and not isinstance(operation.request, Undo):
-            check_risks(leg.plan, snapshots, operation.conditions.accept)
+        _check_first(leg.plan, operation, snapshots)
         note(Planned(plan=leg.plan, before=leg.before, back=leg.back, to_the_end=leg.to_the_end))
         operation = carry_out(operation.with_leg(leg))
+
+
+def _look(operation: Operation, machines: Machines) -> Snapshots:
+    """What planning needs, and for the first plan what it may hurt."""
+    also = Want.NOTHING if operation.legs else want_for_risks(operation.request)
+    snapshots = look_at(machines, operation.request, also=also)
+    check_visible(operation, snapshots)
+    return snapshots
+
+
+def _check_first(plan: Plan, operation: Operation, snapshots: Snapshots) -> None:
+    """The first plan alone is refused; what puts something back is not either."""
+    if not operation.legs and not isinstance(operation.request, Undo):
+        check_risks(plan, snapshots, operation.conditions.accept)
 
 
 def _end(

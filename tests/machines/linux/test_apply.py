@@ -59,7 +59,9 @@ def test_the_word_goes_into_state_and_never_into_online() -> None:
         ("DMA32", "EINVAL", "memory holes"),
         ("Movable", "EBUSY", "pages in it cannot be moved, or are held"),
         ("Movable", "EINTR", "signal backoff"),
-        ("Movable", "EPERM", "the kernel refused it"),
+        ("Movable", "EPERM", "only root may do that"),
+        ("Movable", "EACCES", "only root may do that"),
+        ("Movable", "ENOMEM", "the kernel refused it"),
     ],
 )
 def test_what_an_errno_means(zones: str, errno_name: str, reason: str) -> None:
@@ -125,4 +127,13 @@ def test_a_block_that_somebody_else_put_elsewhere_is_not_done() -> None:
     assert outcome == Refused(
         reason="it is online in Normal by now, and 'online_movable' was asked for: another "
         "program onlines memory here"
+    )
+
+
+def test_a_kernel_without_hot_remove_says_so() -> None:
+    files = Files("online", "Movable", "EINVAL")
+    files.files[f"{FOLDER}/removable"] = "0"
+    assert files.apply(OFFLINE) == Refused(
+        reason="this kernel was built without hot remove (CONFIG_MEMORY_HOTREMOVE)",
+        errno_name="EINVAL",
     )

@@ -51,7 +51,9 @@ def apply_logical(step: Step, *, machine: str, read: Read, write: Write) -> Outc
     if errno_name is None:
         return Refused(reason=f"the kernel took '{word}', and memory{number} is {state}")
     if wanted is BlockState.OFFLINE:
-        return Refused(reason=_why_not_offline(errno_name, zones), errno_name=errno_name)
+        removable = read(f"{folder}/removable")
+        reason = _why_not_offline(errno_name, zones, can_remove=removable != "0" or not zones)
+        return Refused(reason=reason, errno_name=errno_name)
     return Refused(reason=f"the kernel refused '{word}'", errno_name=errno_name)
 
 
@@ -75,13 +77,19 @@ def _fits(word: OnlineType, zone: ZoneType) -> bool:
     return word is not OnlineType.ONLINE_KERNEL or zone.holds_kernel_memory
 
 
-def _why_not_offline(errno_name: str, zones: str) -> str:
+def _why_not_offline(errno_name: str, zones: str, *, can_remove: bool) -> str:
     """What the errno of an offline says by itself.
 
     An online block is refused with EINVAL for two reasons only
-    (``offline_pages()``), and its zones tell which; EBUSY has several.
+    (``offline_pages()``), and its zones tell which; EBUSY has several. A kernel
+    without hot remove says EINVAL to every block, and 0 in ``removable``, which
+    is the same for all blocks since 5.10 (``removable_show()``).
     """
     match errno_name:
+        case "EINVAL" if not can_remove and zones != _MANY_ZONES:
+            return "this kernel was built without hot remove (CONFIG_MEMORY_HOTREMOVE)"
+        case "EACCES" | "EPERM":
+            return "only root may do that"
         case "EINVAL":
             return "multizone range" if zones == _MANY_ZONES else "memory holes"
         case "EBUSY":

@@ -17,11 +17,11 @@ from memhp.core.words import Ability
 from memhp.machines.linux.apply import apply_logical
 from memhp.machines.linux.list_blocks import list_blocks
 from memhp.machines.linux.lister import open_root
-from memhp.machines.linux.live_write import Watch, write_live
+from memhp.machines.linux.live_write import GRACE, Watch, write_live
 from memhp.machines.linux.pressure import read_pressure
 from memhp.machines.linux.rivals import read_rivals
 from memhp.machines.linux.root import Root
-from memhp.machines.linux.sight import sight_of
+from memhp.machines.linux.sight import sight_of, wait_for_blocks_on_their_way
 from memhp.machines.linux.take_snapshot import identity_of, take_snapshot
 from memhp.machines.linux.watched_write import watched
 
@@ -83,6 +83,16 @@ class LinuxMachine:
         if self._root.mounted is None and read_pressure(self._root) is None:
             told.append("this kernel does not measure memory pressure (PSI), so there is no brake")
         return tuple(told)
+
+    def settle(self) -> tuple[str, ...]:
+        """Wait a moment for blocks that the kernel is about to put back.
+
+        Where memhp was killed in the midst of a write, the kernel is told with
+        it and needs a little to give up; what it holds on to stays as it is.
+        """
+        if self._root.is_writable:
+            wait_for_blocks_on_their_way(self._root, GRACE)
+        return ()
 
     def bounded(self, limits: Limits) -> "LinuxMachine":
         """The same machine, with other limits for what is done to it."""
