@@ -11,6 +11,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from itertools import islice
 from statistics import median
 
@@ -23,7 +24,7 @@ from memhp.model.boot import boot
 from memhp.model.firmware import USABLE, Affinity, Firmware, MapEntry
 from memhp.model.kernel import Kernel
 from memhp.model.offline import device_offline
-from memhp.model.pages.allocate import Request
+from memhp.model.pages.allocate import Asked, Request
 from memhp.model.pages.build import open_pages
 from memhp.model.pages.gfp import GFP_HIGHUSER_MOVABLE
 from memhp.model.pages.machine_pages import MachinePages
@@ -32,6 +33,8 @@ from memhp.model.pages.words import PageKind
 from memhp.model.profile import PROFILES
 from memhp.model.steps import run
 
+Turn = Callable[[MachinePages, int, int], None]
+"""One batch of so many requests of so many pages: allocated and freed."""
 ROUNDS = 3
 SIZES_GIB = (64, 256, 1024, 4096)
 BATCHES = (64, 256, 1024)
@@ -88,29 +91,45 @@ def measure_fill(size_gib: str) -> dict[str, float]:
 
 
 def measure_batches(_: str) -> dict[str, float]:
-    """Allocate and free in batches of so many requests of so many pages: pages a CPU second.
+    """Allocate and free in batches: pages a second, and a second of the processor.
 
-    A batch of single pages is one request of the model; others are one each.
+    ``64 x 8 for 1``: a batch of 64 requests of 8 pages each by one owner,
+    which is one ``Request`` of the model with the number of pages; ``for 64``:
+    as many requests as owners, each with a holding of its own
+    (``allocate_all()``, ``free_all()``).
     """
-    kernel = machine(64)
-    pages = open_pages(kernel)
+    pages = open_pages(machine(64))
     found = {}
     for batch in BATCHES:
         for length in LENGTHS:
-            found[f"{batch}x{length}"] = _rate(pages, batch, length)
+            for owners, turn in ((1, _for_one), (batch, _for_each)):
+                name = f"{batch} x {length} for {owners}"
+                found[name], found[f"{name}, processor"] = _rates(pages, batch, length, turn)
     return found
 
 
-def _rate(pages: MachinePages, batch: int, length: int) -> float:
+def _rates(pages: MachinePages, batch: int, length: int, turn: Turn) -> tuple[float, float]:
     rounds = max(1, 400_000 // (batch * length))
-    request = Request(gfp=GFP_HIGHUSER_MOVABLE, node=NodeId(0), count=batch * length)
-    began = time.process_time()
+    began, cpu_began = time.perf_counter(), time.process_time()
     for _ in range(rounds):
-        holding = pages.allocate(request, PageKind.ANON, "x")
-        assert holding is not None
-        pages.free(holding)
+        turn(pages, batch, length)
+    seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu_began
     # Each page is allocated once and freed once.
-    return 2 * rounds * batch * length / (time.process_time() - began)
+    number = 2 * rounds * batch * length
+    return number / seconds, number / cpu_seconds
+
+
+def _for_one(pages: MachinePages, batch: int, length: int) -> None:
+    request = Request(gfp=GFP_HIGHUSER_MOVABLE, node=NodeId(0), count=batch * length)
+    holding = pages.allocate(request, PageKind.ANON, "x")
+    assert holding is not None
+    pages.free(holding)
+
+
+def _for_each(pages: MachinePages, batch: int, length: int) -> None:
+    request = Request(gfp=GFP_HIGHUSER_MOVABLE, node=NodeId(0), count=length)
+    asked = [Asked(request, PageKind.ANON, f"owner {number}") for number in range(batch)]
+    pages.free_all([holding for holding in pages.allocate_all(asked) if holding is not None])
 
 
 def measure_offline(size_gib: str) -> dict[str, float]:
@@ -198,7 +217,7 @@ def main() -> None:
     print(f"medians of {ROUNDS} runs, each in a process of its own; filling 1 TiB once")
     show("1 TiB of mixed", child("fill", "1024"))
     show("idle", medians("idle"))
-    show("allocate and free, pages a CPU second", medians("batches"))
+    show("allocate and free, pages a second", medians("batches"))
     for size_gib in SIZES_GIB:
         show(f"offline on {size_gib} GiB", medians("offline", str(size_gib)))
     show("time by module, percent", child("where"))

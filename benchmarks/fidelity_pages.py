@@ -1,8 +1,9 @@
 """How near the modelled page allocator is to a real one: every figure in docs/fidelity.md.
 
 ``python benchmarks/fidelity_pages.py`` judges the recordings that are kept;
-with ``--record FOLDER`` it first makes new ones, five loads with three seeds
-each, in guests of the lab (about six minutes), and three fillings of zones.
+with ``--record FOLDER`` it first makes new ones of one kernel, five loads with
+three seeds each, in guests of the lab (about five minutes), and three fillings of zones;
+with ``--folder FOLDER`` it judges those that lie there.
 """
 
 import argparse
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from memhp.machines.lab.fill_zones import fill_zones
 from memhp.machines.lab.guest import Guest
+from memhp.machines.lab.kernels import KERNELS
 from memhp.machines.lab.page_program import LOADS
 from memhp.machines.lab.record_pages import PageLoad, record_allocations
 from memhp.model.allocations.filling import model_filling, read_filling, write_filling
@@ -18,21 +20,22 @@ from memhp.model.allocations.judge import Judgement, judge
 from memhp.model.allocations.recording import read_allocations, write_allocations
 from memhp.model.allocations.replay import replay
 
-KEPT = Path(__file__).parents[1] / "tests/model/allocations/recordings"
+KEPT = Path(__file__).parents[1] / "tests/model/allocations/recordings/6.12"
 SEEDS = (1, 2, 3)
 RATIOS = (None, "32 32 8 0 0", "8 8 4 0 0")
 
 
-def record_all(folder: Path) -> None:
+def record_all(folder: Path, kernel: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in LOADS:
         for seed in SEEDS:
             recording = record_allocations(
-                PageLoad(name=name, seed=seed), Guest(f"pages-{name}-{seed}")
+                PageLoad(name=name, seed=seed, kernel=kernel), Guest(f"pages-{name}-{seed}")
             )
             write_allocations(recording, folder / f"{name}-{seed}.json.xz")
     for number, ratio in enumerate(RATIOS, 1):
-        write_filling(fill_zones(Guest("filling"), ratio), folder / f"filling-{number}.json")
+        filling = fill_zones(Guest("filling"), ratio, kernel=kernel)
+        write_filling(filling, folder / f"filling-{number}.json")
 
 
 def judgements(folder: Path) -> Iterator[Judgement]:
@@ -88,10 +91,12 @@ def show_fillings(folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--record", type=Path, metavar="FOLDER", help="make new recordings there")
+    parser.add_argument("--kernel", choices=KERNELS, default=KERNELS[0], help="which to record")
+    parser.add_argument("--folder", type=Path, default=KEPT, help="judge the recordings there")
     args = parser.parse_args()
-    folder = args.record or KEPT
+    folder = args.record or args.folder
     if args.record:
-        record_all(folder)
+        record_all(folder, args.kernel)
     show_judgements(list(judgements(folder)))
     show_fillings(folder)
 

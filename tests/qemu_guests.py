@@ -64,6 +64,21 @@ class Lab:
     def mem_total(self) -> int:
         return int(self.sh("grep MemTotal /proc/meminfo").split()[1]) * 1024
 
+    @contextmanager
+    def blocks_that_never_answer(self, *numbers: int) -> Iterator[None]:
+        """Whoever reads these blocks' states meanwhile waits for ever."""
+        places = [f"/sys/devices/system/memory/memory{number}/state" for number in numbers]
+        self.sh("rm -f /tmp/never; mkfifo /tmp/never")
+        self.sh("; ".join(f"mount -o bind /tmp/never {place}" for place in places))
+        try:
+            yield
+        finally:
+            self.sh("; ".join(f"umount -l {place}" for place in places))
+
+    def runs(self) -> list[str]:
+        """The programs in the guest that take blocks in turn."""
+        return self.sh("grep -l '[m]emhp-run-' /proc/[0-9]*/cmdline 2> /dev/null").split()
+
     def restart_agent(self, options: str = "") -> None:
         self.sh("killall qemu-ga; while pidof qemu-ga; do sleep 0.05; done")
         if options != "none":
@@ -80,9 +95,9 @@ class Lab:
         ports = self.qmp("query-chardev")
         return any(port["frontend-open"] for port in ports if port["label"] == "qga")
 
-    def hold_kernel_memory(self, node: int, pipes: int) -> int:
+    def hold_kernel_memory(self, node: int, pipes: int, pinned: str = "") -> int:
         self.sh("rm -f /tmp/held")
-        pid = int(self.sh(f"hold {node} {pipes} /tmp/held > /dev/null 2>&1 & echo $!"))
+        pid = int(self.sh(f"hold {node} {pipes} /tmp/held {pinned} > /dev/null 2>&1 & echo $!"))
         assert self.sh(f"while [ ! -e /tmp/held ] && [ -d /proc/{pid} ]; do :; done; ls /tmp/held")
         return pid
 

@@ -61,7 +61,8 @@ def test_words_as_the_kernel_spells_them() -> None:
 def test_each_exit_code_means_one_thing() -> None:
     assert {code.name: code.value for code in ExitCode.__members__.values()} == {
         "DONE": 0, "REFUSED": 1, "USAGE": 2, "MACHINE": 3, "STALE": 4, "LOCKED": 5,
-        "UNKNOWN_OUTCOME": 6, "DIFFERENT": 8, "PARTLY": 64, "BUG": 70, "INTERRUPTED": 130,
+        "UNKNOWN_OUTCOME": 6, "WAITING": 7, "DIFFERENT": 8, "PARTLY": 64,
+        "BUG": 70, "INTERRUPTED": 130,
     }  # fmt: skip
     assert len(ExitCode) == len(ExitCode.__members__)
 
@@ -105,6 +106,6 @@ def test_a_census_counts_every_kind() -> None:
 
 
 def test_all_is_every_part_of_a_snapshot() -> None:
-    """But for what runs on the machine: that is dear, and asked for by name."""
-    assert list(Want.ALL) == [part for part in Want if part is not Want.SURROUNDINGS]
-    assert len(list(Want)) == 9
+    """But for what is dear, and asked for by name."""
+    assert list(Want.ALL | Want.SURROUNDINGS | Want.CENSUS) == list(Want)
+    assert len(list(Want)) == 10

@@ -352,8 +352,7 @@ def _print_of(files: Mapping[str, bytes]) -> str:
     for path, content in files.items():
         if re.search(r"/memory/memory([3-9]|\d\d)", path):
             continue
-        lines.append(f"={path}")
-        lines += [f"+{line}" for line in content.decode("utf-8", "replace").splitlines()]
+        lines += [f"{path}:{line}" for line in content.decode("utf-8", "replace").splitlines()]
     return "\n".join([*lines, "/sys/devices/system/node/node0/memory1", "."])
 
 

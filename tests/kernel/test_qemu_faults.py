@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,24 @@ import pytest
 
 from cut_socket import cut_at
 from fake_qemu import FakeQemu
-from memhp.core.errors import AnswerPending, CommandDenied, ContactLost, MachineLocked
+from memhp.core.errors import (
+    AnswerPending,
+    CommandDenied,
+    ContactLost,
+    MachineLocked,
+    NotSupported,
+)
 from memhp.core.events import Event, StepStarted
 from memhp.core.geometry import NodeId
 from memhp.core.outcome import Refused
-from memhp.core.plan import Action, OfflineBlock, OnlineBlock, RemoveDevice, Step
-from memhp.core.request import Add, Online, Remove, Replace
+from memhp.core.plan import Action, AddDevice, OfflineBlock, OnlineBlock, RemoveDevice, Step
+from memhp.core.report import report_of
+from memhp.core.request import Add, Offline, Online, Remove, Replace
 from memhp.core.snapshot import Device
 from memhp.core.targets import DeviceTarget
 from memhp.core.words import BlockState, Ending, ExitCode, OnlineType
 from memhp.machines.lab.kernels import KERNELS
+from memhp.machines.open import open_machine
 from memhp.machines.qemu.address import QemuAddress
 from memhp.machines.qemu.machine import QemuMachine
 from memhp.operations.conduct import Conductor
@@ -35,10 +44,10 @@ pytestmark = pytest.mark.kernel
 MOVABLE = OnlineType.ONLINE_MOVABLE
 
 
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    """A guest with the newest kernel; every test leaves both its DIMMs online, movable."""
-    with one_guest(KERNELS[0]) as found:
+@pytest.fixture(scope="module", params=KERNELS)
+def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
+    """A guest; every test leaves both its DIMMs online, movable."""
+    with one_guest(request.param) as found:
         yield found
 
 
@@ -128,20 +137,87 @@ def test_with_an_agent_that_allows_less(lab: Lab, tmp_path: Path, blocked: str) 
         lab.restart_agent()
 
 
-def test_an_agent_that_dies_half_way(lab: Lab, tmp_path: Path) -> None:
-    """Gone before the second block: nothing is asked then, and 'resume' goes on with a new one."""
-    seen: list[str] = []
-
-    def dying(event: Event) -> None:
-        if isinstance(event, StepStarted):
-            seen.append(str(event.step))
-            if len(seen) == 2:
-                lab.restart_agent("none")
-
-    with pytest.raises(Exception, match="without its guest agent"):
+@pytest.mark.parametrize("kind", [OfflineBlock, AddDevice, OnlineBlock])
+def test_an_agent_that_dies_between_steps(lab: Lab, tmp_path: Path, kind: type[Action]) -> None:
+    """What needs nobody in the guest is done all the same; 'resume' goes on with a new agent."""
+    dying = at_step(kind, lambda: lab.restart_agent("none"))
+    with pytest.raises((NotSupported, ContactLost), match=r"without its guest agent|not tell how"):
         ask(tmp_path, {"l": lab}, Replace(device="b1"), listener=dying)
     lab.restart_agent()
     assert conductor(lab, tmp_path).resume("1") is Ending.DONE
+
+
+def test_the_deadline_ends_a_block_that_the_kernel_tries_for_ever(lab: Lab, tmp_path: Path) -> None:
+    """The others stay as asked, none behind it is begun, and nothing is left in the guest."""
+    pid = lab.hold_kernel_memory(1, 32, "pinned")
+    events: list[Event] = []
+    both = Offline(targets=(DeviceTarget(name="b0"), DeviceTarget(name="b1")))
+    ending = ask(tmp_path, {"l": lab}, both, listener=events.append, until=time.monotonic() + 4)
+    assert ending in {Ending.PARTLY, Ending.REFUSED}
+    [refusal] = report_of(events).refusals
+    assert refusal.outcome == Refused(reason="signal backoff", errno_name="EINTR")
+    stuck = refusal.step.action
+    assert isinstance(stuck, OfflineBlock)
+    assert blocks_of(lab.machine.snapshot())[stuck.block][:2] == ("online", "Movable")
+    assert not lab.runs()
+    lab.sh(f"kill {pid}; while [ -d /proc/{pid} ]; do :; done")
+    assert conductor(lab, tmp_path).undo("1") is Ending.DONE
+
+
+KILL_AGENT = """(while set -- /tmp/memhp-run-*; [ ! -e $1 ]; do usleep 1000; done
+killall -9 qemu-ga) > /dev/null 2>&1 &"""
+
+
+def test_an_agent_that_dies_in_the_midst_of_a_run(lab: Lab, tmp_path: Path) -> None:
+    """What it ran is still there, until whoever comes next ends it."""
+    with ExitStack() as stack:
+
+        def begin_to_wait() -> None:
+            stack.enter_context(lab.blocks_that_never_answer(34, 35))
+            lab.sh(KILL_AGENT)
+
+        with pytest.raises(ContactLost, match="has gone in the midst of it"):
+            ask(
+                tmp_path,
+                {"l": lab},
+                Replace(device="b1"),
+                listener=at_step(OfflineBlock, begin_to_wait),
+            )
+    assert lab.runs()
+    lab.restart_agent()
+    assert conductor(lab, tmp_path).resume("1") is Ending.DONE
+    assert not lab.runs()
+
+
+@pytest.mark.parametrize("way", ["resume", "undo"])
+def test_killed_in_the_midst_of_a_run(lab: Lab, tmp_path: Path, way: str) -> None:
+    """The program in the guest outlives memhp, until whoever comes next ends it."""
+    heard, tells = os.pipe()
+    with ExitStack() as stack:
+
+        def begin_to_wait() -> None:
+            stack.enter_context(lab.blocks_that_never_answer(34, 35))
+            os.write(tells, b".")
+
+        pid = os.fork()
+        if pid == 0:
+            listener = at_step(OfflineBlock, begin_to_wait)
+            ask(tmp_path, {"l": lab}, Remove(device="b1"), listener=listener)
+            os._exit(1)
+        assert os.read(heard, 1) == b"."
+        lab.sh("while set -- /tmp/memhp-run-*; [ ! -e $1 ]; do usleep 1000; done")
+        os.kill(pid, signal.SIGKILL)
+        assert os.WIFSIGNALED(os.waitpid(pid, 0)[1])
+    lab.sh("for n in 34 35; do umount -l /sys/devices/system/memory/memory$n/state; done")
+    os.close(heard)
+    os.close(tells)
+    assert lab.runs()
+    worker = conductor(lab, tmp_path)
+    assert (worker.resume if way == "resume" else worker.undo)("1") is Ending.DONE
+    assert not lab.runs()
+    if way == "resume":
+        assert lab.devices() == {"b0": DIMM, "vm0": 0}
+        assert worker.undo("1") is Ending.DONE
 
 
 @pytest.mark.parametrize("arrives", [True, False], ids=["answer-lost", "command-lost"])
@@ -163,7 +239,7 @@ def test_a_monitor_that_closes_half_way(
 def test_a_paused_guest_that_answers_after_the_undo(lab: Lab, tmp_path: Path) -> None:
     """The request cannot be withdrawn: the device is untouchable until the guest has answered."""
     pause = at_step(RemoveDevice, lambda: lab.qmp("stop"))
-    until = time.monotonic() + 8
+    until = time.monotonic() + 5
     ending = ask(tmp_path, {"l": lab}, Remove(device="b1"), listener=pause, until=until)
     assert ending is Ending.UNKNOWN
     device = next(d for d in lab.machine.snapshot().devices if d.name == "b1")
@@ -183,6 +259,21 @@ def test_a_paused_guest_that_answers_after_the_undo(lab: Lab, tmp_path: Path) ->
     assert conductor(lab, tmp_path).undo("1") is Ending.DONE
 
 
+def test_added_and_taken_back_while_the_guest_is_paused(lab: Lab, tmp_path: Path) -> None:
+    """It hears of both at once, and its firmware tells it of one alone: that it has taken it."""
+    lab.qmp("stop")
+    try:
+        soon = time.monotonic() + 1
+        add = Add(size_bytes=DIMM, node=NodeId(1))
+        assert ask(tmp_path, {"l": lab}, add, until=soon) is Ending.UNKNOWN
+        worker = conductor(lab, tmp_path, until=time.monotonic() + 1)
+        assert worker.undo("1") is Ending.UNKNOWN
+        assert len(lab.devices()) == 4
+    finally:
+        lab.qmp("cont")
+    assert conductor(lab, tmp_path).resume("2") is Ending.DONE
+
+
 def test_a_guest_that_does_not_support_ejecting(lab: Lab, tmp_path: Path) -> None:
     switch = "/sys/firmware/acpi/hotplug/memory/enabled"
     lab.sh(f"echo 0 > {switch}")
@@ -197,19 +288,24 @@ def test_a_guest_that_does_not_support_ejecting(lab: Lab, tmp_path: Path) -> Non
 
 
 def test_two_at_once(lab: Lab, tmp_path: Path) -> None:
-    """The second is told who is at work; the first goes on undisturbed."""
+    """The second is told who is at work, by whatever name; the first goes on undisturbed."""
     second: list[object] = []
 
     def meanwhile() -> None:
-        try:
-            ask(tmp_path, {"l": lab}, Add(size_bytes=DIMM, node=NodeId(1)))
-        except MachineLocked as error:
-            second.append(error.exit_code)
+        for address in (lab.name, f"lab:{lab.guest.name}", lab.machine.address):
+            machine = open_machine(address)
+            worker = Conductor(
+                machines={machine.name: machine}, folder=tmp_path, listener=lambda _event: None
+            )
+            try:
+                worker.begin(Operation(request=Add(size_bytes=DIMM, node=NodeId(1))))
+            except MachineLocked as error:
+                second.append(error.exit_code)
 
     ending = ask(
         tmp_path, {"l": lab}, Replace(device="b1"), listener=at_step(OfflineBlock, meanwhile)
     )
-    assert (ending, second) == (Ending.DONE, [ExitCode.LOCKED])
+    assert (ending, second) == (Ending.DONE, [ExitCode.LOCKED] * 3)
 
 
 def shape_of(value: Any) -> Any:
@@ -262,7 +358,8 @@ def test_the_fake_refuses_as_qemu_does(lab: Lab, command: str, arguments: dict[s
 
 
 SEED = 20240
-POINTS = sorted(random.Random(SEED).sample(range(1, 13), 8))
+LINES = 16
+POINTS = sorted(random.Random(SEED).sample(range(1, LINES + 1), 8))
 
 
 @pytest.mark.parametrize(
@@ -271,7 +368,7 @@ POINTS = sorted(random.Random(SEED).sample(range(1, 13), 8))
 def test_killed_at_any_point_it_goes_on_or_back(
     lab: Lab, tmp_path: Path, point: int, way: str
 ) -> None:
-    """Killed behind the n-th line that it tells: 12 steps' beginnings and ends."""
+    """Killed behind the n-th line that it tells: plans, runs, and steps as they begin and end."""
     environment = os.environ | {"MEMHP_STATE_DIR": str(tmp_path)}
     memhp = [sys.executable, "-m", "memhp"]
     command = [*memhp, "replace", "b1", "-M", lab.name, "--json"]
@@ -293,8 +390,11 @@ def name_of(device: Device) -> str:
     return device.name
 
 
-def test_a_panic_leaves_the_question_open(lab: Lab, tmp_path: Path) -> None:
+def test_a_panic_leaves_the_question_open(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Last, for this guest never answers again."""
+    monkeypatch.setattr("memhp.machines.qemu.open_agent._SYNC_SECONDS", 2.0)
     panic = "(sleep 0.2; echo c > /proc/sysrq-trigger) > /dev/null 2>&1 &"
 
     def crash() -> None:
@@ -305,7 +405,7 @@ def test_a_panic_leaves_the_question_open(lab: Lab, tmp_path: Path) -> None:
     machine = lab.machine
     states = {b.block: b.state for b in machine.snapshot().blocks}
     assert set(states.values()) >= {BlockState.ONLINE}
-    until = time.monotonic() + 12
+    until = time.monotonic() + 6
     ending = ask(
         tmp_path,
         {"l": lab},

@@ -268,7 +268,7 @@ def test_the_census_counts_what_the_model_knows(machine: Machine) -> None:
     per_block = machine.snapshot(Want.BLOCKS).block_size_bytes // 4096
     assert {block.nr_pages for block in census.values()} == {per_block}
     assert census[BlockId(32)] == BlockCensus(block=BlockId(32), pages={PageKind.FREE: per_block})
-    assert census[BlockId(33)].pages[PageKind.UNMOVABLE] == 1
+    assert census[BlockId(33)].pages[PageKind.KERNEL] == 1
     assert census[BlockId(34)].pages[PageKind.POISONED] == 2
     assert set(census[BlockId(35)].pages) == {PageKind.UNKNOWN}
     assert PageKind.HOLE in census[BlockId(0)].pages
@@ -295,6 +295,7 @@ class StoppedInAChange:
 
     lasts = False
     identity = "1"
+    workload = None
 
     def __init__(self) -> None:
         self._kernel = start(parse_description(TEXT, "m.toml"))
@@ -376,7 +377,7 @@ def test_pinned_pages_end_a_step_as_a_deadline_would() -> None:
         "(pages are pinned, and the kernel would try for ever: an O_DIRECT buffer)"
     )
     assert machine.snapshot() == before
-    assert machine.census([BlockId(34)])[BlockId(34)].pages[PageKind.UNMOVABLE] == 1
+    assert machine.census([BlockId(34)])[BlockId(34)].pages[PageKind.KERNEL] == 1
 
 
 def test_a_new_dimm_goes_where_it_is_wanted(machine: Machine) -> None:

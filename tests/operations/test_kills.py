@@ -34,6 +34,7 @@ from memhp.operations.conduct import Conductor
 from memhp.operations.journal import Journals
 from memhp.operations.operation import Operation
 from memhp.operations.plan_logical import plan_offline
+from run_taker import RunTaker
 
 __all__ = ["in_ram"]
 TEXT = """
@@ -109,8 +110,11 @@ def look(machine: Path) -> Any:
     return standing(open_machine(f"model:{machine}").snapshot())
 
 
-def conductor(machine: Path, folder: Path) -> Conductor:
+def conductor(machine: Path, folder: Path, *, runs: bool = False) -> Conductor:
+    """``runs`` for a machine that takes several blocks before it tells of the first."""
     opened = open_machine(f"model:{machine}")
+    if runs:
+        opened = RunTaker(opened)
     return Conductor(machines={opened.name: opened}, folder=folder, listener=lambda _event: None)
 
 
@@ -124,16 +128,21 @@ def fresh(in_ram: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
+IN_RUNS = ("offline, partly", "evacuate, and put back", "evacuate a device", "online")
+
+
+@pytest.mark.parametrize(
+    ("name", "runs"), [*((n, False) for n in OPERATIONS), *((n, True) for n in IN_RUNS)]
+)
 def test_a_kill_at_every_write(
-    name: str, fresh: Path, in_ram: Path, capsys: pytest.CaptureFixture[str]
+    name: str, runs: bool, fresh: Path, in_ram: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     request, conditions = OPERATIONS[name]
     operation = Operation(request=request, conditions=conditions)
     machine, folder = in_ram / "m.machine", in_ram / "journal"
     before = look(fresh)
     shutil.copy(fresh, machine)
-    ending = conductor(machine, folder).begin(operation)
+    ending = conductor(machine, folder, runs=runs).begin(operation)
     after = look(machine)
     if ending is not Ending.PUT_BACK and not isinstance(request, Replace):
         assert after != before
@@ -143,14 +152,16 @@ def test_a_kill_at_every_write(
             shutil.rmtree(folder)
             shutil.copy(fresh, machine)
             machine.with_name(machine.name + "-journal").unlink(missing_ok=True)
-            killed = in_a_child(Killer(point), lambda: conductor(machine, folder).begin(operation))
+            killed = in_a_child(
+                Killer(point), lambda: conductor(machine, folder, runs=runs).begin(operation)
+            )
             if not killed:
                 break
             points += 1
             check(how, machine, folder, (before, after, ending), point)
         else:
             pytest.fail("the operation never came to its end")
-    tell(capsys, name, points)
+    tell(capsys, f"{name}, in runs" if runs else name, points)
     assert points > 20
 
 

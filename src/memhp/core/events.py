@@ -19,6 +19,17 @@ class PlanStarted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted:
+    """``count`` steps from ``first`` on are about to be asked for at once, to be done in turn.
+
+    Each is told of in its turn all the same.
+    """
+
+    first: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepStarted:
     """A step is about to be asked for. ``index`` counts from 0 in its plan."""
 
@@ -68,4 +79,6 @@ class OperationEnded:
     account: str = ""
 
 
-Event = PlanStarted | StepStarted | StepProgress | StepEnded | PlanEnded | OperationEnded
+Event = (
+    PlanStarted | RunStarted | StepStarted | StepProgress | StepEnded | PlanEnded | OperationEnded
+)

@@ -1,6 +1,7 @@
 """The narrow door: all that the rest of memhp knows of any machine."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable
 
 from memhp.core.census import BlockCensus
@@ -8,7 +9,7 @@ from memhp.core.events import StepProgress
 from memhp.core.geometry import BlockId
 from memhp.core.limits import Limits
 from memhp.core.outcome import Outcome
-from memhp.core.plan import Step
+from memhp.core.plan import Action, Step
 from memhp.core.snapshot import Snapshot, Want
 from memhp.core.words import Ability
 
@@ -59,6 +60,55 @@ class Machine(Protocol):
 
 
 @runtime_checkable
+class TakesRuns(Protocol):
+    """A machine that can be given several steps at once, for each question costs it time."""
+
+    def run_of(self, steps: Sequence[Step]) -> int:
+        """How many of these, from the first on, it takes at once: one at least."""
+
+    def apply_run(
+        self,
+        steps: Sequence[Step],
+        *,
+        until: float | None,
+        tell: Tell,
+        ended: Callable[[Outcome], None],
+    ) -> None:
+        """Carry steps out in turn; ``ended`` hears each outcome, soon after it.
+
+        None is begun behind one that is not done, or once ``until`` has passed.
+        Who dies meanwhile leaves a machine that may go on with the run for a
+        while: ``settle()`` ends that.
+        """
+
+
+@runtime_checkable
+class Holding(Protocol):
+    """A machine that is quicker to ask while a way to it is kept open."""
+
+    def hold(self) -> AbstractContextManager[None]:
+        """Keep it open meanwhile. Others may have to wait for it."""
+
+
+@runtime_checkable
+class KnownOtherwise(Protocol):
+    """A machine that can be opened by addresses of other kinds, too."""
+
+    @property
+    def other_identity(self) -> str:
+        """Its identity by the other kind of address: one lock serves both."""
+
+
+@runtime_checkable
+class Alive(Protocol):
+    """A machine on which others are at work: what was refused may be granted a moment later."""
+
+    @property
+    def changes_by_itself(self) -> bool:
+        """Whether it is worth waiting for that."""
+
+
+@runtime_checkable
 class Settling(Protocol):
     """A machine on which something may have ended when nobody looked."""
 
@@ -80,6 +130,21 @@ class Bounded(Protocol):
 
     def bounded(self, limits: Limits) -> Machine:
         """The same machine, with other limits than the ones that hold by default."""
+
+
+@runtime_checkable
+class Particular(Protocol):
+    """A machine of which not every device can be changed in every way that it ``can``."""
+
+    @property
+    def plugged_by_hand(self) -> bool:
+        """Whether a person alone can give it a new device."""
+
+    def why_not(self, action: Action) -> str | None:
+        """What keeps this from being done, and what to do about it; ``None`` where nothing does."""
+
+    def warnings(self, action: Action) -> tuple[str, ...]:
+        """What a person should know before this is done, in sentences."""
 
 
 @runtime_checkable

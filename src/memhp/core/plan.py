@@ -108,7 +108,27 @@ class ResizeDevice:
         return f"resize {self.device} to {format_size(self.requested_bytes)}"
 
 
-Action = OnlineBlock | OfflineBlock | AddDevice | RemoveDevice | ResizeDevice
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwaitDevice:
+    """Wait for the device that a person puts in the place of ``device``, for days.
+
+    No machine is asked for it: it is answered once a device has come
+    (``come_in_place_of()``). ``size_bytes``, ``node`` and ``address`` are those of
+    the old one; ``others`` were there when the waiting began.
+    """
+
+    device: str
+    size_bytes: int
+    node: NodeId | None = None
+    address: int | None = None
+    others: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        size = f" of {format_size(self.size_bytes)}" if self.size_bytes else ""
+        return f"wait for a device{size} in place of {self.device}"
+
+
+Action = OnlineBlock | OfflineBlock | AddDevice | RemoveDevice | ResizeDevice | AwaitDevice
 Expectation = ExpectBlock | ExpectDevice
 
 
@@ -154,6 +174,8 @@ def touched_by(steps: Iterable[Step], snapshot: Snapshot) -> tuple[MemoryBlock |
             case OnlineBlock(block=number) | OfflineBlock(block=number):
                 blocks.add(number)
             case AddDevice(device=name) | RemoveDevice(device=name) | ResizeDevice(device=name):
+                devices.add(name)
+            case AwaitDevice(device=name):
                 devices.add(name)
     found: list[MemoryBlock | Device] = [
         block for block in snapshot.blocks if block.block in blocks or block.device in devices

@@ -91,13 +91,15 @@ class Replace:
     """Take a device out, put another in its place, and bring its blocks back as they were.
 
     The device is named, or found by a physical ``address`` or a ``block`` in it.
-    ``add_first``: the new device comes before the old one goes.
+    ``add_first``: the new device comes before the old one goes. ``by_hand``: a
+    person puts it in, and until then the operation waits.
     """
 
     device: str | None = None
     address: int | None = None
     block: BlockId | None = None
     add_first: bool = False
+    by_hand: bool = False
 
     def __str__(self) -> str:
         what = self.device

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Flag, auto
 
+from memhp.core.census import BlockCensus
 from memhp.core.geometry import BlockId, NodeId, Pfn
 from memhp.core.ranges import PhysRange
 from memhp.core.surroundings import Surroundings
@@ -20,8 +21,9 @@ from memhp.core.words import (
 class Want(Flag):
     """The parts of a snapshot; a machine reads no more than these.
 
-    ``ALL`` is what a machine is; ``SURROUNDINGS``, what runs on it, costs a look
-    at every process and is read where it is asked for by name.
+    ``ALL`` is what a machine is, without what takes long and is read where it is
+    asked for by name: the census, and ``SURROUNDINGS``, what runs on it, which
+    costs a look at every process.
     """
 
     NOTHING = 0
@@ -34,6 +36,7 @@ class Want(Flag):
     ROOM = auto()
     HOST = auto()
     SURROUNDINGS = auto()
+    CENSUS = auto()
     ALL = BLOCKS | ZONES | NODES | DEVICES | IOMEM | POLICY | ROOM | HOST
 
 
@@ -183,6 +186,7 @@ class Snapshot:
     """One reading of a machine. What was not in ``want`` is empty.
 
     ``host`` is ``None`` for what has no host, or none that can be asked.
+    ``census`` has the blocks that are online, where the machine can count pages.
     """
 
     machine: str
@@ -199,6 +203,7 @@ class Snapshot:
     room: Room = Room()
     host: HostBudget | None = None
     surroundings: Surroundings = field(default_factory=Surroundings)
+    census: Mapping[BlockId, BlockCensus] = field(default_factory=dict)
 
 
 Snapshots = Mapping[str, Snapshot]

@@ -88,6 +88,7 @@ class ExitCode(IntEnum):
     STALE = 4
     LOCKED = 5
     UNKNOWN_OUTCOME = 6
+    WAITING = 7
     DIFFERENT = 8
     PARTLY = 64
     BUG = 70
@@ -102,6 +103,7 @@ class Ending(StrEnum):
     PARTLY = "partly done"
     PUT_BACK = "refused, and everything was put back"
     UNKNOWN = "asked, and the outcome is not known"
+    WAITING = "it waits for what a person does"
 
     @property
     def exit_code(self) -> ExitCode:
@@ -115,4 +117,5 @@ _ENDINGS = {
     Ending.PARTLY: ExitCode.PARTLY,
     Ending.PUT_BACK: ExitCode.REFUSED,
     Ending.UNKNOWN: ExitCode.UNKNOWN_OUTCOME,
+    Ending.WAITING: ExitCode.WAITING,
 }

@@ -15,6 +15,7 @@ from memhp.core.machine import Tell
 from memhp.core.outcome import Done, Outcome, Partly, Refused, Unanswered
 from memhp.core.plan import (
     AddDevice,
+    AwaitDevice,
     Expectation,
     ExpectBlock,
     ExpectDevice,
@@ -40,6 +41,7 @@ from memhp.model.take_snapshot import devices, one_block, take_snapshot
 from memhp.model.tree.tree import Tree
 from memhp.model.virtio_mem import resize
 from memhp.model.virtio_mem_hooks import could_add
+from memhp.model.workload import Workload
 
 T = TypeVar("T")
 _MEMORY = "/sys/devices/system/memory"
@@ -58,6 +60,10 @@ class KernelSource(Protocol):
     @property
     def lasts(self) -> bool:
         """Whether the next command finds what this one did."""
+
+    @property
+    def workload(self) -> Workload | None:
+        """What the machine's description lets run on it."""
 
     def change(self, what: str) -> AbstractContextManager[Kernel]:
         """A kernel to change; kept when the block ends or the kernel refuses."""
@@ -138,7 +144,7 @@ class ModelMachine:
 
     def boot_inputs(self) -> BootInputs:
         """What the machine's kernel was booted from."""
-        return inputs_of(self._source.load())
+        return replace(inputs_of(self._source.load()), workload=self._source.workload)
 
     def tree(self) -> Tree:
         """The machine's files, to look at."""
@@ -171,14 +177,17 @@ class ModelMachine:
             return BlockCensus(block=number, pages=kernel.pages.census(*kernel.block_pfns(number)))
         present = kernel.iomem.ram_pages(kernel.block_range(number))
         poisoned = len(kernel.poisoned_in(number))
-        own = (kernel.hosted.get(number) or 0) + block.altmap_pages
+        free_of_poison = present - poisoned
+        own_map = min(block.altmap_pages, free_of_poison)
         stuck = (number in kernel.unmovable) + (number in kernel.pinned)
-        own = min(own + stuck, present - poisoned)
+        hosted = kernel.hosted.get(number) or 0
+        kernels = min(hosted + stuck, free_of_poison - own_map)
         pages = {
-            PageKind.UNMOVABLE: own,
+            PageKind.KERNEL: kernels,
+            PageKind.OWN_MAP: own_map,
             PageKind.HOLE: nr_pages - present,
             PageKind.POISONED: poisoned,
-            PageKind.UNKNOWN: present - own - poisoned,
+            PageKind.UNKNOWN: free_of_poison - own_map - kernels,
         }
         return BlockCensus(block=number, pages={kind: n for kind, n in pages.items() if n})
 
@@ -274,6 +283,8 @@ def _apply(kernel: Kernel, step: Step, tell: Tell) -> Outcome:
             return _of_verdict(verdict, "removed")
         case ResizeDevice():
             return _resized(kernel, step, step.action, tell)
+        case AwaitDevice():
+            return Unanswered(asked=str(step))
 
 
 def _resized(kernel: Kernel, step: Step, action: ResizeDevice, tell: Tell) -> Outcome:

@@ -19,8 +19,11 @@ _KINDS = (
 )
 
 
-def open_machine(address: str) -> "Machine":
-    """Open a machine; raises ``NoSuchMachine`` and what the driver raises."""
+def open_machine(address: str, *, held: bool = False) -> "Machine":
+    """Open a machine; raises ``NoSuchMachine`` and what the driver raises.
+
+    ``held`` tells that it will be held (``Holding``) and asked at once.
+    """
     kind, rest = _parts(address)
     if kind == "linux":
         from memhp.machines.linux.machine import open_linux  # noqa: PLC0415
@@ -29,7 +32,7 @@ def open_machine(address: str) -> "Machine":
     if kind == "lab":
         return _open_lab(rest)
     if kind == "qemu":
-        return _open_qemu(rest)
+        return _open_qemu(rest, held=held)
     from memhp.machines.open_model import open_model  # noqa: PLC0415
 
     return open_model(rest)
@@ -58,19 +61,30 @@ def _open_lab(name: str) -> "LabMachine":
     return LabMachine(Guest(name))
 
 
-def _open_qemu(rest: str) -> "QemuMachine":
+def _open_qemu(rest: str, *, held: bool = False) -> "QemuMachine":
     """Sockets, or the name of a guest of the lab, whose sockets are known."""
     from memhp.machines.qemu.address import QemuAddress, parse_address  # noqa: PLC0415
-    from memhp.machines.qemu.machine import QemuMachine  # noqa: PLC0415
+    from memhp.machines.qemu.early import connect_early  # noqa: PLC0415
 
     found = parse_address(rest)
     if isinstance(found, QemuAddress):
-        return QemuMachine(f"qemu:{rest}", found.absolute, found)
-    from memhp.machines.lab.guest import Guest  # noqa: PLC0415
+        address, sockets = found.absolute, found
+    else:
+        from memhp.machines.lab.guest import Guest  # noqa: PLC0415
 
-    guest = Guest(found)
-    sockets = QemuAddress(monitor=guest.monitor_path(), agent=guest.agent_path())
-    return QemuMachine(f"qemu:{rest}", f"qemu:{rest}", sockets)
+        guest, address = Guest(found), f"qemu:{rest}"
+        if guest.pid is None:
+            raise NoSuchMachine(
+                machine=address,
+                problem="is no guest of the lab that runs",
+                advice=f"start it with 'memhp lab up {rest} --agent', or give the path of a "
+                "monitor's socket, with a '/' in it",
+            )
+        sockets = QemuAddress(monitor=guest.monitor_path(), agent=guest.agent_path())
+    early = connect_early(sockets.agent) if held else None
+    from memhp.machines.qemu.machine import QemuMachine  # noqa: PLC0415
+
+    return QemuMachine(f"qemu:{rest}", address, sockets, early)
 
 
 def _parts(address: str) -> tuple[str, str]:

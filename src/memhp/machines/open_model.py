@@ -14,6 +14,7 @@ from memhp.model.description import Description, start
 from memhp.model.host_budget import budget_of, promised_at_boot, promised_bytes
 from memhp.model.kernel import Kernel
 from memhp.model.shipped import load_description, shipped_machines
+from memhp.model.workload import Workload
 
 if TYPE_CHECKING:  # SQLite is imported where a state file is opened
     from memhp.model.store import StateFile
@@ -31,10 +32,12 @@ class BootedKernel:
         kernel: Kernel,
         identity: str,
         host: Callable[[Kernel], HostBudget | None] = lambda _kernel: None,
+        workload: Workload | None = None,
     ) -> None:
         self._kernel = kernel
         self._host = host
         self.identity = identity
+        self.workload = workload
 
     def load(self) -> Kernel:
         """The kernel itself; whoever only looks must not change it."""
@@ -66,6 +69,11 @@ class KeptKernel:
     def identity(self) -> str:
         """The machine's own identity, another after every boot."""
         return self._file.identity_of(self._part)
+
+    @property
+    def workload(self) -> Workload | None:
+        """What the description that the file was made from lets run."""
+        return self._file.described(self._part).workload
 
     def load(self) -> Kernel:
         """Read the kernel from the file."""
@@ -145,8 +153,9 @@ def open_model(rest: str) -> ModelMachine:
     address = f"model:{rest}"
     found = find_model(rest)
     if isinstance(found, Described):
-        kernel = start(found.description)
-        return ModelMachine(address, BootedKernel(kernel, address, found.budget))
+        described = found.description
+        source = BootedKernel(start(described), address, found.budget, described.workload)
+        return ModelMachine(address, source)
     from memhp.model.store import StateFile  # noqa: PLC0415
 
     file = StateFile.open(found.path)

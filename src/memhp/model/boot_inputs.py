@@ -12,6 +12,7 @@ from memhp.model.firmware import Affinity, Firmware
 from memhp.model.kernel import Kernel, Proposals
 from memhp.model.memblock import usable_ranges
 from memhp.model.profile import Profile
+from memhp.model.workload import Workload
 
 LEAST_MEMORY = 64 * MIB
 """Less than any kernel boots with."""
@@ -22,7 +23,8 @@ class BootInputs:
     """All that decides what a machine looks like when it has booted.
 
     ``block_size_bytes`` is ``None`` where the kernel's rule decides. ``notes``
-    are what a person should know of where the inputs are from.
+    are what a person should know of where the inputs are from. ``workload`` is what
+    the machine's description lets run once it has booted; ``boot()`` does not.
     """
 
     firmware: Firmware
@@ -31,6 +33,7 @@ class BootInputs:
     proposals: Proposals = field(default_factory=Proposals)
     block_size_bytes: int | None = None
     notes: tuple[str, ...] = ()
+    workload: Workload | None = None
 
     def with_command_line(self, text: str) -> "BootInputs":
         """The same with another command line."""

@@ -18,7 +18,7 @@ from memhp.core.geometry import (
 from memhp.core.ranges import PhysRange
 from memhp.core.words import BlockState, ZoneType
 from memhp.model.kernel import Kernel
-from memhp.model.page_tables import MEMMAP_PAGES_PER_SECTION, Structure
+from memhp.model.page_tables import MEMMAP_PAGES_PER_SECTION, Structure, Table
 from memhp.model.steps import KernelRefusal
 from memhp.model.zones import Zone
 
@@ -45,14 +45,18 @@ def map_memory(kernel: Kernel, added: PhysRange, node: NodeId) -> None:
     """
     tables = kernel.page_tables.tables_for(added)
     sections = range(added.start // SECTION_SIZE_BYTES, added.end // SECTION_SIZE_BYTES)
+    _put(kernel, tables, sections, node)
+    kernel.page_tables.map_direct(added)
+
+
+def _put(kernel: Kernel, tables: Sequence[Table], sections: range, node: NodeId) -> None:
+    """Find a place for structures, all or none of them; raises ``KernelRefusal`` (ENOMEM)."""
     if kernel.pages is not None:
         _build(kernel, [*tables, *sections], node)
-        kernel.page_tables.map_direct(added)
         return
     needed = len(sections) * MEMMAP_PAGES_PER_SECTION + len(tables)
     if sum(_free(zone) for zone in _allowed_zones(kernel, node)) < needed:
         raise KernelRefusal(errno.ENOMEM, "no room for the memory map")
-    kernel.page_tables.map_direct(added)
     for table in tables:
         kernel.page_tables.tables[table] = next(_take(kernel, node, 1, 1))[0]
     section = sections.start
@@ -92,12 +96,11 @@ def move_structures(kernel: Kernel, block: int, node: NodeId) -> None:
 
     Raises ``KernelRefusal`` (ENOMEM), and then nothing has changed.
     """
-    if kernel.pages is None:
-        return
     tables = [table for table, home in kernel.page_tables.tables.items() if home == block]
-    homes = [run for run in kernel.page_tables.memmap_home if run.value == block]
-    sections = [number for run in homes for number in range(run.start, run.end)]
-    _build(kernel, [*tables, *sections], node)
+    for run in [run for run in kernel.page_tables.memmap_home if run.value == block]:
+        _put(kernel, tables, range(run.start, run.end), node)
+        tables = []
+    _put(kernel, tables, range(0), node)
 
 
 def _build_tables(kernel: Kernel, added: PhysRange, node: NodeId) -> None:

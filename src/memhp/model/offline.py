@@ -7,9 +7,9 @@ Source: ``device_offline()``, ``memory_subsys_offline()``,
 import errno
 from dataclasses import replace
 
-from memhp.core.geometry import SECTION_SIZE_BYTES
 from memhp.core.words import BlockState, ZoneType
 from memhp.model.blocks import Block
+from memhp.model.hosted_structures import structure_of_others
 from memhp.model.kernel import Kernel
 from memhp.model.kernel_pages import move_structures
 from memhp.model.notifiers import GOING_OFFLINE, ask_notifiers
@@ -35,6 +35,10 @@ def device_offline(kernel: Kernel, number: int) -> Steps[bool]:
     going = replace(block, state=BlockState.GOING_OFFLINE)
     kernel.blocks.fill(number, number + 1, going)
     try:
+        if block.hosts and kernel.settings.migrate_kernel:
+            move_structures(kernel, number, block.node)
+            # What lies here from now on are pages like any other of the kernel's.
+            block = replace(block, hosts=False)
         yield from _offline_pages(kernel, number, block)
     except BaseException:
         kernel.blocks.fill(number, number + 1, block)
@@ -57,8 +61,9 @@ def what_cannot_move(
     reason = kernel.unmovable.get(number)
     if reason is not None:
         return reason
-    if block.hosts and _describes_others(kernel, number):
-        return "memory map and page tables of memory that is online"
+    hosted = structure_of_others(kernel, number) if block.hosts else None
+    if hosted is not None:
+        return str(hosted)
     if kernel.pages is not None:
         look = kernel.pages.isolate if isolate else kernel.pages.obstacle
         found = look(*kernel.block_pfns(number), kernel.poisoned_in(number))
@@ -81,8 +86,6 @@ def _offline_pages(kernel: Kernel, number: int, block: Block) -> Steps[None]:
     """Everything that may refuse, in the kernel's order."""
     if kernel.iomem.ram_pages(kernel.block_range(number)) != kernel.pages_per_block:
         raise KernelRefusal(errno.EINVAL, "memory holes")
-    if block.hosts and kernel.settings.migrate_kernel and kernel.pages is not None:
-        move_structures(kernel, number, block.node)
     obstacle = what_cannot_move(kernel, number, block, isolate=True)
     if obstacle is not None:
         raise KernelRefusal(errno.EBUSY, f"failure to isolate range: {obstacle}")
@@ -113,18 +116,6 @@ def _backoff(kernel: Kernel, number: int, left: Left) -> str:
     if what is not None:
         return f"signal backoff: pages are pinned, and the kernel would try for ever: {what}"
     return "signal backoff" if left.nothing else f"signal backoff: {left}"
-
-
-def _describes_others(kernel: Kernel, number: int) -> bool:
-    """Whether structures of an online block other than this one lie here."""
-    per_block = kernel.block_size_bytes // SECTION_SIZE_BYTES
-    for run in kernel.page_tables.memmap_home:
-        if run.value == number:
-            for other in kernel.blocks.within(run.start // per_block, -(-run.end // per_block)):
-                alone = (other.start, other.end) == (number, number + 1)
-                if other.value.state is BlockState.ONLINE and not alone:
-                    return True
-    return False
 
 
 def _go_offline(kernel: Kernel, number: int, block: Block) -> None:

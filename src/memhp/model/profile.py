@@ -116,3 +116,8 @@ def profile_of(release: str) -> Profile | None:
     """Find the profile for what ``uname -r`` prints: the same first two numbers."""
     series = ".".join(release.split(".")[:2]).split("-")[0].split("+")[0]
     return PROFILES.get(series)
+
+
+def profile_like(release: str) -> Profile:
+    """Find the profile for what ``uname -r`` prints; the newest where it has none."""
+    return profile_of(release) or next(iter(PROFILES.values()))

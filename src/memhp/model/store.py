@@ -112,6 +112,14 @@ class StateFile:
             file, text = _described(self._connection)
         return parse_description(text, file)
 
+    def described(self, part: str) -> Description:
+        """What the machine, or a guest of it, was made from; raises ``NoSuchObject``."""
+        described = self.description
+        machines = {"": described} | {guest.name: guest for guest in described.guests}
+        if part not in machines:
+            raise self._no_such(part)
+        return machines[part]
+
     @property
     def identity(self) -> str:
         """The machine's own identity, another after every boot."""
@@ -194,11 +202,7 @@ class StateFile:
 
     def restart(self, part: str = "") -> None:
         """Boot the machine, or a guest of it, anew, as it was described."""
-        described = self.description
-        machines = {"": described} | {guest.name: guest for guest in described.guests}
-        if part not in machines:
-            raise self._no_such(part)
-        kernel = start(machines[part])
+        kernel = start(self.described(part))
         with self._exclusively(_BOOTED, part), judged(self._path):
             self._save(kernel, part, _BOOTED, {})
             self._connection.execute("UPDATE machine SET boots = boots + 1 WHERE part = ?", (part,))

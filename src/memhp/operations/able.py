@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 
 from memhp.core.errors import NotSupported
-from memhp.core.machine import Machine
+from memhp.core.machine import Machine, Particular
 from memhp.core.plan import (
     Action,
     AddDevice,
+    AwaitDevice,
     OfflineBlock,
     OnlineBlock,
     Plan,
@@ -32,10 +33,16 @@ def ability_for(action: Action) -> Ability:
 def check_able(plan: Plan, machines: Mapping[str, Machine]) -> None:
     """Raise ``NotSupported`` for the first step that its machine cannot do.
 
-    A machine that can do nothing at all says so itself.
+    A machine that can do nothing at all says so itself. Waiting needs no machine.
     """
     for step in plan.steps:
-        can = machines[step.machine].can
+        if isinstance(step.action, AwaitDevice):
+            continue
+        machine = machines[step.machine]
+        can = machine.can
+        why = machine.why_not(step.action) if isinstance(machine, Particular) else None
+        if why is not None:
+            raise NotSupported(machine=step.machine, operation=str(step), advice=why)
         if can and ability_for(step.action) not in can:
             physical = not isinstance(step.action, OnlineBlock | OfflineBlock)
             raise NotSupported(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from memhp.core.errors import JournalError
 from memhp.core.events import Event, StepEnded
-from memhp.core.machine import Machine, Settling
+from memhp.core.machine import KnownOtherwise, Machine, Settling
 from memhp.core.plan import Plan
 from memhp.core.request import Apply, Conditions, Undo
 from memhp.core.snapshot import Snapshots
@@ -112,7 +112,7 @@ class Conductor:
             operation = Operation(request=request, goal=goal)
             with self._journal(operation) as kept:
                 self._check_identities(name, story, only=only)
-                check_known(name, story.operation, look_at(self.machines, request))
+                check_known(name, story, look_at(self.machines, request))
                 return self._converge(operation, kept.note, kept.listen)
 
     def _as_named_in(self, story: Story) -> "Conductor":
@@ -185,7 +185,7 @@ class Conductor:
         if self.folder is None:
             yield
             return
-        identities = {name: machine.identity for name, machine in self.machines.items()}
+        identities = {name: _of_lock(machine) for name, machine in self.machines.items()}
         with lock_machines(self.folder / "locks", identities, what):
             for machine in self.machines.values():
                 if isinstance(machine, Settling):
@@ -266,6 +266,11 @@ class _Kept:
     def close(self) -> None:
         if self._journal is not None:
             self._journal.close()
+
+
+def _of_lock(machine: Machine) -> str:
+    """The identity by which a machine is locked, by whatever address it was opened."""
+    return machine.other_identity if isinstance(machine, KnownOtherwise) else machine.identity
 
 
 def _machine_part(identity: str) -> str:

@@ -9,16 +9,16 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from memhp.core.events import Event, OperationEnded, StepEnded
-from memhp.core.machine import Machine
+from memhp.core.machine import Alive, Machine
 from memhp.core.plan import Plan
 from memhp.core.request import Request, Undo
-from memhp.core.snapshot import Snapshots, Want
-from memhp.core.words import Ending
+from memhp.core.snapshot import Snapshot, Snapshots, Want
+from memhp.core.words import Ability, BlockState, Ending
 from memhp.operations.able import check_able
 from memhp.operations.execute import Clock, Listener, execute
 from memhp.operations.journal_records import Planned, Record
 from memhp.operations.next_leg import account_of_it, ending_of, next_leg, want_for
-from memhp.operations.operation import Operation
+from memhp.operations.operation import Key, Leg, Operation, key_of
 from memhp.operations.risks import check_risks, want_for_risks
 from memhp.operations.untouchable import Pending, check_touched
 from memhp.operations.visible import check_visible
@@ -34,7 +34,15 @@ Machines = Mapping[str, Machine]
 def look_at(machines: Machines, request: Request, *, also: Want = Want.NOTHING) -> Snapshots:
     """Read what planning needs of every machine, under the names that steps carry."""
     want = want_for(request) | also
-    return {name: replace(m.snapshot(want), machine=name) for name, m in machines.items()}
+    return {name: _look_at(machine, name, want) for name, machine in machines.items()}
+
+
+def _look_at(machine: Machine, name: str, want: Want) -> Snapshot:
+    snapshot = replace(machine.snapshot(want), machine=name)
+    if Want.CENSUS not in want or Ability.CENSUS not in machine.can:
+        return snapshot
+    online = [block.block for block in snapshot.blocks if block.state is BlockState.ONLINE]
+    return replace(snapshot, census=machine.census(online))
 
 
 def converge(
@@ -45,16 +53,19 @@ def converge(
     listeners: Iterable[Listener],
     until: float | None = None,
     clock: Clock = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
     pending: tuple[Pending, ...] = (),
 ) -> Ending:
     """Go on with an operation until nothing is left to do, or to try.
 
-    The deadline ends trying; what is half done is ended or put back all the
-    same. What other operations have asked and got no answer to (``pending``) is
-    left alone. Raises ``AnswerPending``, and what planners, machines and the
-    journal raise.
+    Whoever gives a deadline is patient: on a machine that changes by itself,
+    what refused is tried again after a while. The deadline ends trying; what is
+    half done is ended or put back all the same. What other operations have
+    asked and got no answer to (``pending``) is left alone. Raises
+    ``AnswerPending``, and what planners, machines and the journal raise.
     """
     listeners = tuple(listeners)
+    patient = until is not None and any(map(_changes_by_itself, machines.values()))
     outcomes: list[StepEnded] = []
 
     def tell(event: Event) -> None:
@@ -75,27 +86,26 @@ def converge(
             done=len(leg.outcomes),
             clock=clock,
         )
-        for event in outcomes:
-            leg = leg.with_outcome(event.outcome)
-        return operation.with_last(leg)
+        return operation.with_last(leg.with_outcomes(event.outcome for event in outcomes))
 
     if operation.legs and not operation.legs[-1].ended:
         operation = carry_out(operation)
     while True:
-        snapshots = _look(operation, machines)
+        snapshots = _seen(operation, machines)
         late = until is not None and clock() >= until
         untouchable = frozenset(key for item in pending for key in item.keys(snapshots))
-        leg = next_leg(operation, snapshots, late=late, untouchable=untouchable)
+        leg = next_leg(operation, snapshots, late=late, untouchable=untouchable, patient=patient)
         if leg is None:
-            return _end(operation, snapshots, late=late, tell=tell, waits=bool(untouchable))
+            return _end(operation, snapshots, late=late, tell=tell, waiting=untouchable)
         check_touched(leg.plan, snapshots, pending)
         check_able(leg.plan, machines)
         _check_first(leg.plan, operation, snapshots)
+        _pause(leg, until, clock, sleep)
         note(Planned(plan=leg.plan, before=leg.before, back=leg.back, to_the_end=leg.to_the_end))
         operation = carry_out(operation.with_leg(leg))
 
 
-def _look(operation: Operation, machines: Machines) -> Snapshots:
+def _seen(operation: Operation, machines: Machines) -> Snapshots:
     """What planning needs, and for the first plan what it may hurt."""
     also = Want.NOTHING if operation.legs else want_for_risks(operation.request)
     snapshots = look_at(machines, operation.request, also=also)
@@ -109,12 +119,32 @@ def _check_first(plan: Plan, operation: Operation, snapshots: Snapshots) -> None
         check_risks(plan, snapshots, operation.conditions.accept)
 
 
+def _pause(leg: Leg, until: float | None, clock: Clock, sleep: Callable[[float], None]) -> None:
+    """Wait before a leg as long as it says, and not beyond the deadline."""
+    if leg.pause_seconds and until is not None:
+        sleep(max(0.0, min(leg.pause_seconds, until - clock())))
+
+
+def _changes_by_itself(machine: Machine) -> bool:
+    return isinstance(machine, Alive) and machine.changes_by_itself
+
+
 def _end(
-    operation: Operation, snapshots: Snapshots, *, late: bool, tell: Listener, waits: bool
+    operation: Operation,
+    snapshots: Snapshots,
+    *,
+    late: bool,
+    tell: Listener,
+    waiting: frozenset[Key],
 ) -> Ending:
-    """Tell how it ended. What could not be put back yet, for it waits for an answer, has not."""
+    """Tell how it ended. What could not be put back yet, for it waits for an answer, has not.
+
+    Nor has what is there still, and may go with the answer.
+    """
     ending, account = ending_of(operation, snapshots), account_of_it(operation, snapshots)
-    if waits and isinstance(operation.request, Undo) and ending is not Ending.DONE:
+    goal = {(name, key_of(thing)) for name, things in operation.goal.items() for thing in things}
+    open_ones = waiting if ending is not Ending.DONE else waiting & goal
+    if open_ones and isinstance(operation.request, Undo):
         ending, account = Ending.UNKNOWN, _WAITS if operation.legs else _WAITS_ALONE
     tell(OperationEnded(ending=ending, late=late and ending is not Ending.DONE, account=account))
     return ending

@@ -1,13 +1,13 @@
 """Carrying out a plan: one call a step, and a stop at the first that is not done."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from memhp.core.errors import StalePlan
-from memhp.core.events import Event, PlanEnded, PlanStarted, StepEnded, StepStarted
-from memhp.core.machine import Machine
-from memhp.core.outcome import Done
-from memhp.core.plan import Plan, mark_of, touched_by
+from memhp.core.events import Event, PlanEnded, PlanStarted, RunStarted, StepEnded, StepStarted
+from memhp.core.machine import Machine, TakesRuns
+from memhp.core.outcome import Done, Outcome, Unanswered
+from memhp.core.plan import AwaitDevice, Plan, Step, mark_of, touched_by
 from memhp.core.snapshot import Want
 
 Listener = Callable[[Event], None]
@@ -48,12 +48,42 @@ def execute(
     ``MachineError`` where a machine is lost on the way.
     """
     listener(PlanStarted(plan=plan, back=back))
-    for index, step in enumerate(plan.steps[done:], done):
-        if until is not None and clock() >= until:
-            break
-        listener(StepStarted(index=index, step=step))
-        outcome = machines[step.machine].apply(step, until=until, tell=listener)
-        listener(StepEnded(index=index, step=step, outcome=outcome))
-        if not isinstance(outcome, Done):
+    while done < len(plan.steps) and (until is None or clock() < until):
+        outcomes = _ask(plan.steps, done, machines, until=until, listener=listener)
+        done += len(outcomes)
+        if not outcomes or not isinstance(outcomes[-1], Done):
             break
     listener(PlanEnded())
+
+
+def _ask(
+    steps: Sequence[Step],
+    index: int,
+    machines: Mapping[str, Machine],
+    *,
+    until: float | None,
+    listener: Listener,
+) -> list[Outcome]:
+    """Ask for the step of this index, and for those behind it that its machine takes with it."""
+    step, machine = steps[index], machines[steps[index].machine]
+    run = machine.run_of(steps[index:]) if isinstance(machine, TakesRuns) else 1
+    if run > 1:
+        listener(RunStarted(first=index, count=run))
+    listener(StepStarted(index=index, step=step))
+    outcomes: list[Outcome] = []
+
+    def ended(outcome: Outcome) -> None:
+        now = index + len(outcomes)
+        outcomes.append(outcome)
+        listener(StepEnded(index=now, step=steps[now], outcome=outcome))
+        if isinstance(outcome, Done) and len(outcomes) < run:
+            listener(StepStarted(index=now + 1, step=steps[now + 1]))
+
+    if isinstance(step.action, AwaitDevice):
+        # Nobody can be asked for it; whoever goes on looks whether it has come.
+        ended(Unanswered(asked=str(step)))
+    elif run > 1 and isinstance(machine, TakesRuns):
+        machine.apply_run(steps[index : index + run], until=until, tell=listener, ended=ended)
+    else:
+        ended(machine.apply(step, until=until, tell=listener))
+    return outcomes

@@ -4,13 +4,14 @@ What was about to be asked for may have been done or not; what was asked for and
 never answered may have been answered since. Both are read back, never assumed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from memhp.core.errors import JournalError
 from memhp.core.events import StepEnded
 from memhp.core.outcome import Done, Outcome, Partly, Refused, Unanswered
 from memhp.core.plan import (
     AddDevice,
+    AwaitDevice,
     ExpectBlock,
     ExpectDevice,
     OfflineBlock,
@@ -21,6 +22,7 @@ from memhp.core.plan import (
 )
 from memhp.core.snapshot import Device, MemoryBlock, Snapshots
 from memhp.core.words import BlockState, ExitCode
+from memhp.operations.come_in_place import come_in_place_of
 from memhp.operations.execute import Listener
 from memhp.operations.journal_records import Story
 from memhp.operations.operation import Leg, Operation, Thing, block_of, things_of
@@ -33,19 +35,21 @@ Now = Mapping[str, Thing]
 def found_again(story: Story, snapshots: Snapshots, listener: Listener) -> Operation:
     """Hold the last leg against the machines.
 
-    A step without an outcome that was done counts as done, and an eject that
-    still waits as unanswered; the listener hears of it. Raises
-    ``JournalError`` where a target is neither as before its step nor as after it.
+    A step without an outcome that was done counts as done (of a run that was asked
+    for at once, all those from the first on), and an eject that still waits as
+    unanswered; the listener hears of it. Raises ``JournalError`` where a target
+    is neither as before its step nor as after it.
     """
     operation = story.operation
     if not operation.legs or operation.legs[-1].ended:
         return operation
     leg = operation.legs[-1]
     now = {name: things_of(snapshot) for name, snapshot in snapshots.items()}
-    step = leg.plan.steps[len(leg.outcomes)]
-    found = outcome_found(step, now[step.machine], leg) if story.intent is not None else None
-    if found is not None:
-        index = len(leg.outcomes)
+    while story.intent is not None and len(leg.outcomes) <= story.intent and not leg.ended:
+        index, step = len(leg.outcomes), leg.plan.steps[len(leg.outcomes)]
+        found = outcome_found(step, now[step.machine], leg)
+        if found is None:
+            break
         listener(StepEnded(index=index, step=step, outcome=found, found=True))
         leg = leg.with_outcome(found)
     for waiting in () if leg.ended else leg.plan.steps[len(leg.outcomes) :]:
@@ -82,7 +86,7 @@ def answer_found(step: Step, now: Now) -> Outcome | None:
     a block is one thing or the other as soon as it is not on its way.
     """
     if is_as_after(step, now) and _gives_memory(step, now):
-        return Done(note="answered late")
+        return Done(note=_come(step, now) or "answered late")
     match step.action:
         case RemoveDevice(device=name):
             device = now.get(name)
@@ -135,6 +139,20 @@ def is_as_after(step: Step, now: Now) -> bool:
         case ResizeDevice(device=name, requested_bytes=size_bytes):
             found = now.get(name)
             return isinstance(found, Device) and found.requested_bytes == size_bytes
+        case AwaitDevice() as action:
+            return come_in_place_of(action, _devices(now)) is not None
+
+
+def _come(step: Step, now: Now) -> str:
+    """What has come where a person was waited for."""
+    if not isinstance(step.action, AwaitDevice):
+        return ""
+    device = come_in_place_of(step.action, _devices(now))
+    return "" if device is None else f"{device.name} has come"
+
+
+def _devices(now: Now) -> Iterator[Device]:
+    return (thing for thing in now.values() if isinstance(thing, Device))
 
 
 def _how_far(step: Step, now: Now, leg: Leg) -> Partly | None:

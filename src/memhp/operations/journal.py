@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import Self
 
 from memhp.core.errors import JournalError
-from memhp.core.events import Event, OperationEnded, StepEnded, StepStarted
+from memhp.core.events import (
+    Event,
+    OperationEnded,
+    PlanStarted,
+    RunStarted,
+    StepEnded,
+    StepStarted,
+)
 from memhp.core.values_json import ValueFormatError, from_json, parse_json, to_json
 from memhp.core.words import Ending, ExitCode
 from memhp.operations.journal_records import (
@@ -31,6 +38,8 @@ _SUFFIX = ".journal"
 _ADVICE = "nothing further was done"
 _FINISHED = b'{"type":"Finished"'
 _TAIL_BYTES = 512
+_OPEN = frozenset({Ending.UNKNOWN, Ending.WAITING})
+"""How an operation ends that somebody will go on with."""
 Now = Callable[[], str]
 
 
@@ -123,6 +132,8 @@ class Journal:
         self.name = name
         self._path = path
         self._handle = handle
+        self._noted_before = 0
+        """Steps of the leg below this index have had their intents noted with those of a run."""
 
     def __enter__(self) -> Self:
         return self
@@ -155,11 +166,16 @@ class Journal:
 
         def listener(event: Event) -> None:
             match event:
-                case StepStarted(index=index):
+                case PlanStarted():
+                    self._noted_before = 0
+                case RunStarted(first=first, count=count):
+                    self._noted_before = first + count
+                    self.add(*(Intended(index=first + n) for n in range(count)))
+                case StepStarted(index=index) if index >= self._noted_before:
                     self.add(Intended(index=index))
                 case StepEnded(index=index, outcome=outcome, found=found):
                     self.add(Ended(index=index, outcome=outcome, found=found))
-                case OperationEnded(ending=ending) if ending is not Ending.UNKNOWN:
+                case OperationEnded(ending=ending) if ending not in _OPEN:
                     self.add(Finished(ending=ending, time=now()))
                 case _:
                     pass

@@ -91,8 +91,9 @@ Record = Union[Begun, Planned, Intended, Ended, Answered, Finished]  # noqa: UP0
 class Story:
     """A journal as far as it goes.
 
-    ``intent`` is the index of a step that was about to be asked for and has no
-    outcome: it may have been done or not.
+    ``intent`` is the index of the last step that was about to be asked for and has
+    no outcome. It may have been done or not, and so may those before it that
+    have none either: they were asked for in one run.
     """
 
     begun: Begun
@@ -162,9 +163,14 @@ def _next(story: Story, record: Planned | Intended | Ended | Answered | Finished
     if not operation.legs:
         raise ValueError("a step has no plan")
     leg = operation.legs[-1]
-    if record.index != len(leg.outcomes) or record.index >= len(leg.plan.steps):
-        raise ValueError(f"step {record.index} is out of order")
+    done, intent = len(leg.outcomes), story.intent
     if isinstance(record, Intended):
-        return replace(story, intent=record.index)
+        latest = done if intent is None else intent + 1
+        if not done <= record.index <= latest or record.index >= len(leg.plan.steps):
+            raise ValueError(f"step {record.index} is out of order")
+        return replace(story, intent=max(record.index, -1 if intent is None else intent))
+    if record.index != done or done >= len(leg.plan.steps):
+        raise ValueError(f"step {record.index} is out of order")
     further = leg.with_outcome(record.outcome)
-    return replace(story, operation=operation.with_last(further), intent=None)
+    waits = intent is not None and intent > record.index and not further.ended
+    return replace(story, operation=operation.with_last(further), intent=intent if waits else None)

@@ -6,18 +6,19 @@ from memhp.core.errors import JournalError
 from memhp.core.plan import Action, OfflineBlock, OnlineBlock
 from memhp.core.snapshot import Device, MemoryBlock, Snapshots
 from memhp.core.words import BlockState, ExitCode, OnlineType, ZoneType
-from memhp.operations.operation import Operation, Thing, key_of, key_of_step, things_of
+from memhp.operations.journal_records import Story
+from memhp.operations.operation import Thing, key_of, key_of_step, things_of
 
 _Standing = tuple[BlockState, ZoneType | None]
 _Asked = Mapping[str, Sequence[Action]]
 """What was asked of each block and device, by its key."""
 
 
-def check_known(name: str, operation: Operation, snapshots: Snapshots) -> None:
+def check_known(name: str, story: Story, snapshots: Snapshots) -> None:
     """Raise ``JournalError`` where something touched is neither as before nor as it was left."""
-    for machine, things in operation.before().items():
+    for machine, things in story.operation.before().items():
         if machine in snapshots:
-            now, asked = things_of(snapshots[machine]), _asked(operation, machine)
+            now, asked = things_of(snapshots[machine]), _asked(story, machine)
             for thing in things:
                 _check(name, _problem(thing, asked, now))
 
@@ -32,11 +33,13 @@ def _check(name: str, problem: str | None) -> None:
         )
 
 
-def _asked(operation: Operation, machine: str) -> _Asked:
-    """Every step with an outcome, and the one that may have been asked for without."""
+def _asked(story: Story, machine: str) -> _Asked:
+    """Every step with an outcome, and those that may have been asked for without."""
     found: dict[str, list[Action]] = {}
-    for leg in operation.legs:
-        for step in leg.plan.steps[: len(leg.outcomes) + 1]:
+    for leg in story.operation.legs:
+        intent = story.intent if leg is story.operation.legs[-1] else None
+        asked = len(leg.outcomes) if intent is None else intent + 1
+        for step in leg.plan.steps[:asked]:
             if step.machine == machine:
                 found.setdefault(key_of_step(step), []).append(step.action)
     return found

@@ -51,7 +51,8 @@ def _waiting(journals: Journals) -> Iterator[tuple[str, Story, Step]]:
         except JournalError:
             continue
         step = story.operation.unanswered()
-        if step is not None:
+        # What a person puts in may be touched by anybody, then and before.
+        if step is not None and not story.operation.waits_for_a_person():
             yield name, story, step
 
 

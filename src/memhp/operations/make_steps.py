@@ -2,6 +2,7 @@
 
 from memhp.core.plan import (
     AddDevice,
+    AwaitDevice,
     ExpectBlock,
     ExpectDevice,
     OfflineBlock,
@@ -52,6 +53,18 @@ def put_in_step(snapshot: Snapshot, device: Device) -> Step:
         address=device.ranges[0].start if device.ranges else None,
     )
     return Step(machine=snapshot.machine, action=anew)
+
+
+def await_step(snapshot: Snapshot, device: Device) -> Step:
+    """The step in which a person puts a device in the place of one that was taken out."""
+    action = AwaitDevice(
+        device=device.name,
+        size_bytes=device.size_bytes,
+        node=device.node,
+        address=device.ranges[0].start if device.ranges else None,
+        others=tuple(other.name for other in snapshot.devices if other.present and other.ranges),
+    )
+    return Step(machine=snapshot.machine, action=action)
 
 
 def remove_step(snapshot: Snapshot, device: str) -> Step:

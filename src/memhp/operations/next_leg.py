@@ -16,6 +16,7 @@ from memhp.core.request import (
     Undo,
 )
 from memhp.core.snapshot import Snapshots, Want
+from memhp.core.targets import Amount
 from memhp.core.words import Ending
 from memhp.operations import next_add, next_blocks, next_move, next_replace, next_resize
 from memhp.operations.ahead import Ahead, ahead
@@ -37,6 +38,9 @@ def want_for(request: Request) -> Want:
             return _WANT | Want.ROOM | Want.HOST
         case Replace():
             return _WANT | Want.ROOM
+        case Offline(targets=targets) | Evacuate(targets=targets):
+            if any(isinstance(target, Amount) for target in targets):
+                return _WANT | Want.ROOM | Want.CENSUS
     return _WANT
 
 
@@ -46,22 +50,30 @@ def next_leg(
     *,
     late: bool = False,
     untouchable: frozenset[Key] = _NONE,
+    patient: bool = False,
 ) -> Leg | None:
     """Plan the next leg; ``None`` where nothing is left to do, or to try.
 
     ``late`` tells that the deadline has passed: nothing more is tried, and
-    what is half done is ended or put back, as after an outcome that ends the run. What is
-    ``untouchable`` is not put back. Raises what the planners raise, on the first leg alone.
+    what is half done is ended or put back, as after an outcome that ends the
+    run. What is ``untouchable`` is not put back. The ``patient`` try again after
+    a pause what may be otherwise then. Raises what the planners raise, on the
+    first leg alone.
     """
     if operation.unanswered() is not None:
         return None
     late = late or operation.has_to_end()
     back = any(leg.back for leg in operation.legs)
     if not back and len(operation.legs) < _MOST_LEGS:
-        found = _forward(operation, snapshots, late=late, untouchable=untouchable)
+        found = _forward(operation, snapshots, late=late, untouchable=untouchable, patient=patient)
         if found is not None:
             before = before_of(found.plan, snapshots)
-            return Leg(plan=found.plan, before=before, to_the_end=found.to_the_end)
+            return Leg(
+                plan=found.plan,
+                before=before,
+                to_the_end=found.to_the_end,
+                pause_seconds=found.pause_seconds,
+            )
     if is_complete(operation, snapshots) or not wants_back(operation, snapshots):
         return None
     plan = _back(operation, snapshots, untouchable)
@@ -73,7 +85,7 @@ def next_leg(
 def ending_of(operation: Operation, snapshots: Snapshots) -> Ending:
     """How an operation ended for which nothing is left to do."""
     if operation.unanswered() is not None:
-        return Ending.UNKNOWN
+        return Ending.WAITING if operation.waits_for_a_person() else Ending.UNKNOWN
     if is_complete(operation, snapshots):
         return Ending.DONE
     if wants_back(operation, snapshots) and is_restored(
@@ -87,6 +99,8 @@ def ending_of(operation: Operation, snapshots: Snapshots) -> Ending:
 def account_of_it(operation: Operation, snapshots: Snapshots) -> str:
     """What came of it by the machines' own account, where the steps alone do not tell."""
     asked = operation.unanswered()
+    if operation.waits_for_a_person():
+        return next_replace.account(operation)
     if asked is not None:
         return f"no answer to '{asked}' yet: 'memhp resume' takes it once there is one"
     if not operation.legs:
@@ -132,7 +146,12 @@ def wants_back(operation: Operation, snapshots: Snapshots) -> bool:
 
 
 def _forward(
-    operation: Operation, snapshots: Snapshots, *, late: bool, untouchable: frozenset[Key]
+    operation: Operation,
+    snapshots: Snapshots,
+    *,
+    late: bool,
+    untouchable: frozenset[Key],
+    patient: bool,
 ) -> Ahead | None:
     """The next plan towards what was asked for; ``None`` where there is none."""
     match operation.request:
@@ -145,14 +164,14 @@ def _forward(
         case Undo() as request if not late:
             stuck = refused_in(operation.legs) | untouchable
             return ahead(plan_restore(request, operation.goal, snapshots, without=stuck))
-    return None if late else _simply_forward(operation, snapshots)
+    return None if late else _simply_forward(operation, snapshots, patient=patient)
 
 
-def _simply_forward(operation: Operation, snapshots: Snapshots) -> Ahead | None:
+def _simply_forward(operation: Operation, snapshots: Snapshots, *, patient: bool) -> Ahead | None:
     """The same for what stops at the deadline as it stands."""
     match operation.request:
         case Online() | Offline() | Evacuate():
-            return next_blocks.go_on(operation, the_only(snapshots))
+            return next_blocks.go_on(operation, the_only(snapshots), patient=patient)
         case Add() as request:
             return next_add.go_on(operation, request, the_only(snapshots))
         case Remove() as request if not operation.legs:

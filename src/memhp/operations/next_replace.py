@@ -1,17 +1,19 @@
 """What comes next where a device is to be replaced: out, in, and every block as it was.
 
 Or in and then out, where the new one is to come first: what lies in the old one
-can then move to the new one.
+can then move to the new one. Where a person puts it in, there is a wait between,
+which may take days: the journal holds it.
 """
 
 from memhp.core.errors import CannotPlan
-from memhp.core.plan import RemoveDevice, Step, plan_of
+from memhp.core.plan import AwaitDevice, RemoveDevice, Step, plan_of
 from memhp.core.request import Replace
 from memhp.core.snapshot import Device, MemoryBlock, Snapshot
 from memhp.core.targets import format_size
 from memhp.core.words import BlockState
 from memhp.operations.ahead import Ahead, ahead
-from memhp.operations.make_steps import put_in_step
+from memhp.operations.come_in_place import come_in_place_of
+from memhp.operations.make_steps import await_step, put_in_step
 from memhp.operations.next_add import added_device
 from memhp.operations.operation import Key, Operation, refused_in
 from memhp.operations.plan_physical import (
@@ -32,14 +34,15 @@ def go_on(
     Raises what planners raise, on the first leg alone.
     """
     went_well = not operation.legs or operation.legs[-1].went_well
-    old, new = removed_device(operation), added_device(operation)
+    old, new = removed_device(operation), new_device(operation, snapshot)
     if old is None:
         return None if late or not went_well else _out(operation, request, snapshot)
     if new is None:
         if not went_well:
             return None
         was = _was(operation, snapshot, old)
-        steps = tuple(put_in_step(snapshot, device) for device in (was,) if device is not None)
+        put_in = await_step if request.by_hand else put_in_step
+        steps = tuple(put_in(snapshot, device) for device in (was,) if device is not None)
         return ahead(plan_of(request, snapshot, steps), to_the_end=True)
     steps = _unlike(operation, snapshot, refused_in(operation.legs), old)
     return ahead(plan_of(request, snapshot, steps), to_the_end=True)
@@ -48,7 +51,7 @@ def go_on(
 def is_complete(operation: Operation, snapshot: Snapshot) -> bool:
     """Whether the new one is in, the old one out, and every block as it was."""
     old = removed_device(operation)
-    if old is None or added_device(operation) is None:
+    if old is None or new_device(operation, snapshot) is None:
         return False
     return not _unlike(operation, snapshot, frozenset(), old)
 
@@ -59,6 +62,26 @@ def removed_device(operation: Operation) -> str | None:
         if isinstance(step.action, RemoveDevice):
             return step.action.device
     return None
+
+
+def new_device(operation: Operation, snapshot: Snapshot) -> str | None:
+    """The name of the device that was added, or that a person has put in."""
+    for step in operation.done_steps():
+        if isinstance(step.action, AwaitDevice):
+            come = come_in_place_of(step.action, snapshot.devices)
+            return None if come is None else come.name
+    return added_device(operation)
+
+
+def account(operation: Operation) -> str:
+    """What is to be done by hand now, and how to go on then; empty where nothing is."""
+    step = operation.unanswered()
+    if step is None or not isinstance(step.action, AwaitDevice):
+        return ""
+    return (
+        f"{step.action.device} is out: put the new device in its place, and then go on with "
+        "'memhp resume'"
+    )
 
 
 def _out(operation: Operation, request: Replace, snapshot: Snapshot) -> Ahead | None:
@@ -81,7 +104,7 @@ def _unlike(
     operation: Operation, snapshot: Snapshot, stuck: frozenset[Key], old: str
 ) -> tuple[Step, ...]:
     """What brings the new one's blocks to the states and zones that the old one's had."""
-    new = added_device(operation)
+    new = new_device(operation, snapshot)
     if new is None:
         return ()
     before = operation.before().get(snapshot.machine, ())

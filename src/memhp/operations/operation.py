@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from memhp.core.outcome import Done, Outcome, Refused, Unanswered
 from memhp.core.plan import (
     AddDevice,
+    AwaitDevice,
     OfflineBlock,
     OnlineBlock,
     Plan,
@@ -38,7 +39,7 @@ class Leg:
     ``back`` tells that it puts back what earlier legs have done; ``to_the_end``
     that the deadline does not keep it from ending what is half done.
     ``outcomes`` are those of the first steps, in order; the others were not
-    asked for.
+    asked for. ``pause_seconds`` is waited for before it.
     """
 
     plan: Plan
@@ -46,6 +47,7 @@ class Leg:
     back: bool = False
     to_the_end: bool = False
     outcomes: tuple[Outcome, ...] = ()
+    pause_seconds: float = 0.0
 
     @property
     def ended(self) -> bool:
@@ -65,6 +67,10 @@ class Leg:
     def with_outcome(self, outcome: Outcome) -> "Leg":
         """The leg one step further."""
         return replace(self, outcomes=(*self.outcomes, outcome))
+
+    def with_outcomes(self, outcomes: Iterable[Outcome]) -> "Leg":
+        """The leg some steps further."""
+        return replace(self, outcomes=(*self.outcomes, *outcomes))
 
     def with_answer(self, outcome: Outcome) -> "Leg":
         """The leg with a late answer in place of its last outcome."""
@@ -115,6 +121,11 @@ class Operation:
             for leg in self.legs
             for outcome in leg.outcomes
         )
+
+    def waits_for_a_person(self) -> bool:
+        """Whether the step that waits is one that a person does."""
+        step = self.unanswered()
+        return step is not None and isinstance(step.action, AwaitDevice)
 
     def before(self) -> Things:
         """Everything touched, as it was before the first leg that touched it.
@@ -191,6 +202,8 @@ def key_of_step(step: Step) -> str:
         case OnlineBlock(block=number) | OfflineBlock(block=number):
             return f"memory{number}"
         case AddDevice(device=name) | RemoveDevice(device=name) | ResizeDevice(device=name):
+            return name
+        case AwaitDevice(device=name):
             return name
 
 

@@ -22,6 +22,12 @@ def outlook(request: Request, snapshots: Snapshots) -> tuple[str, ...]:
                 f"bring its blocks online in the zones that those of {old} have",
                 f"take the blocks of {old} offline, and remove {old}",
             )
+        case Replace(by_hand=True):
+            old = device_to_replace(request, the_only(snapshots)).name
+            return (
+                f"wait until a person has put the new device in the place of {old}",
+                "bring its blocks online in the zones that they have now",
+            )
         case Replace():
             old = device_to_replace(request, the_only(snapshots)).name
             return f"add {old}", "bring its blocks online in the zones that they have now"

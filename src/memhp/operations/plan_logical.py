@@ -13,6 +13,7 @@ from memhp.core.request import Evacuate, Offline, Online
 from memhp.core.snapshot import MemoryBlock, Snapshot, Want
 from memhp.core.targets import Amount, format_size
 from memhp.core.words import BlockState, OnlineType, ZoneType
+from memhp.operations.choose_blocks import by_preference, reserve_bytes, room_for
 from memhp.operations.make_steps import offline_step, online_step
 from memhp.operations.resolve import blocks_meant
 
@@ -63,7 +64,8 @@ def plan_offline(
 ) -> Plan:
     """Plan to take blocks offline; raises ``NoSuchObject`` or ``CannotPlan``.
 
-    An amount is taken from the movable zones first, the highest blocks first.
+    An amount is taken from where it is surest to come and cheapest to have
+    (``by_preference()``), as long as there is room for what is in use.
     The other arguments are as for ``plan_online()``.
     """
     meant = blocks_meant(request.targets, snapshot)
@@ -71,10 +73,11 @@ def plan_offline(
     chosen = {block.block: block for block in online if block.block not in without}
     usable = [block for block in snapshot.blocks if block.can_be_tried]
     search = _Search(request, snapshot, without, enough_bytes)
-    chosen |= search.amounts(sorted(usable, key=_surest_first), chosen, already_bytes)
-    steps = tuple(
-        offline_step(snapshot, block) for block in sorted(chosen.values(), key=_surest_first)
+    named = sorted(chosen.values(), key=_surest_first)
+    found = search.amounts(
+        by_preference(usable, snapshot), chosen, already_bytes, most=room_for(snapshot)
     )
+    steps = tuple(offline_step(snapshot, block) for block in (*named, *found.values()))
     return plan_of(request, snapshot, steps)
 
 
@@ -140,24 +143,39 @@ class _Search:
         self._enough_bytes = enough_bytes
 
     def amounts(
-        self, candidates: Iterable[MemoryBlock], chosen: Chosen, already_bytes: int
+        self,
+        candidates: Iterable[MemoryBlock],
+        chosen: Chosen,
+        already_bytes: int,
+        most: int | None = None,
     ) -> Chosen:
-        """Choose from the candidates in order; raises ``CannotPlan`` for too few."""
+        """Choose from the candidates in order, at ``most`` so many; raises ``CannotPlan``."""
         wanted = sum(self._sizes())
         if wanted == 0:
             return {}
         needed = max(0, -(-(wanted - already_bytes) // self._snapshot.block_size_bytes))
         free = (b for b in candidates if b.block not in chosen and b.block not in self._without)
-        found = {block.block: block for block, _ in zip(free, range(needed), strict=False)}
+        limit = needed if most is None else min(needed, max(0, most - len(chosen)))
+        found = {block.block: block for block, _ in zip(free, range(limit), strict=False)}
         there = len(found) * self._snapshot.block_size_bytes + already_bytes
         enough = wanted if self._enough_bytes is None else self._enough_bytes
         if len(found) < needed and there < enough:
+            if len(found) == limit:
+                raise self._no_room(there, wanted)
             raise CannotPlan(
                 request=str(self._request),
                 problem=f"only {format_size(there)} of {format_size(wanted)} could be tried",
                 advice="ask for less, or for a part with --at-least SIZE",
             )
         return found
+
+    def _no_room(self, there: int, wanted: int) -> CannotPlan:
+        return CannotPlan(
+            request=str(self._request),
+            problem=f"only {format_size(there)} of {format_size(wanted)} can be spared: the "
+            f"rest is in use, or is the reserve of {format_size(reserve_bytes(self._snapshot))}",
+            advice="ask for less, or for a part with --at-least SIZE",
+        )
 
     def _sizes(self) -> Iterator[int]:
         return (t.size_bytes for t in self._request.targets if isinstance(t, Amount))

@@ -160,7 +160,7 @@ def _check_removable(request: Request, device: Device) -> None:
             problem=f"{device.name} is a {device.kind} device",
             advice=f"take its memory back with 'memhp resize {device.name} 0'",
         )
-    if device.kind is not DeviceKind.DIMM:
+    if device.kind not in {DeviceKind.DIMM, DeviceKind.DAX}:
         raise CannotPlan(
             request=str(request),
             problem=f"{device.name} is a {device.kind} device",
@@ -169,6 +169,8 @@ def _check_removable(request: Request, device: Device) -> None:
     if not device.present:
         raise CannotPlan(
             request=str(request),
-            problem=f"{device.name} is not plugged in",
+            problem=f"{device.name} is not plugged in"
+            if device.kind is DeviceKind.DIMM
+            else f"{device.name} does not serve as memory",
             advice="'memhp' alone shows what the machine has",
         )

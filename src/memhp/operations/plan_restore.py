@@ -63,6 +63,10 @@ def is_restored(request: Request, before: Things, snapshots: Snapshots) -> bool:
     """
     if plan_restore(request, before, snapshots).steps:
         return False
+    if any(
+        _gives_nothing(thing, snapshots[m]) for m in before if m in snapshots for thing in before[m]
+    ):
+        return False
     return all(
         _as_plugged(things, thing, snapshots[machine])
         for machine, things in before.items()
@@ -70,6 +74,14 @@ def is_restored(request: Request, before: Things, snapshots: Snapshots) -> bool:
         for thing in things
         if isinstance(thing, Device) and thing.kind is DeviceKind.VIRTIO_MEM
     )
+
+
+def _gives_nothing(was: Thing, snapshot: Snapshot) -> bool:
+    """Whether a device is there, and the memory that it gave is not."""
+    if not isinstance(was, Device) or was.kind is DeviceKind.VIRTIO_MEM or not was.ranges:
+        return False
+    now = things_of(snapshot).get(was.name)
+    return was.present and isinstance(now, Device) and now.present and not now.ranges
 
 
 def _as_plugged(things: Iterable[Thing], was: Device, snapshot: Snapshot) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from memhp.core.errors import NoSuchObject
+from memhp.core.errors import ContactLost, NoSuchObject
 from memhp.core.geometry import BlockId
 from memhp.core.snapshot import Device, MemoryBlock, Snapshot
 from memhp.core.targets import Addresses, Amount, Blocks, DeviceTarget, NodeTarget, Target
@@ -51,6 +51,12 @@ def _numbers(
             found = [n for n in by_number if any(n in touched for touched in touched_by)]
         case Amount():
             return ()
+    if not found and not snapshot.blocks:
+        raise ContactLost(
+            machine=snapshot.machine,
+            problem="does not tell how its memory blocks stand",
+            advice="see that it runs, and its guest agent in it",
+        )
     if not found:
         raise _missing(snapshot, f"memory block in {target}")
     return found

@@ -1,6 +1,8 @@
 """``memhp model compare``: tables, JSON, a plot, and what is wrong words."""
 
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree as ET
@@ -137,6 +139,11 @@ def test_every_parameter_is_shown_with_its_source(shell: Shell) -> None:
     ("words", "problem"),
     [
         (("--policy", "best"), "'best' is no policy"),
+        (("--policy", "movablecore=200%"), "'movablecore=200%' has no amount that memory"),
+        (("--policy", "kernelcore=much"), "'kernelcore=much' has no amount that memory"),
+        (("--fill", "50%", "--peak", "40%"), "'--peak 40%' is less than what is left of it"),
+        (("--plot", "plot.pdf"), "'plot.pdf' is no name for a plot: let it end in .svg or .png"),
+        (("--plot", "/tmp"), "'/tmp' is no name for a plot"),
         (("--memmap", "ordinary,here"), "names no place for memory maps"),
         (("--dma", "80"), "'80' is no percentage for this: give 0 to 75"),
         (("--fill", "half"), "'half' is no percentage for this"),
@@ -154,6 +161,78 @@ def test_wrong_words_are_one_sentence(shell: Shell, words: tuple[str, ...], prob
     assert said.err.count("\n") == 1
 
 
+OWN = """
+[workload]
+[[workload.step]]
+process = "near"
+grow = "anonymous"
+size = "200M"
+[[workload.step]]
+process = "far"
+grow = "anonymous"
+size = "200M"
+node = 1
+[[workload.step]]
+kernel = "slab"
+size = "8M"
+node = 1
+"""
+
+
+@pytest.fixture
+def own(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Shell:
+    """A machine with a workload of its own."""
+    file = tmp_path / "own.toml"
+    file.write_text(MACHINE + OWN)
+    return Shell(capsys, f"model:{file}")
+
+
+def test_a_machine_with_a_workload_runs_that(own: Shell, tmp_path: Path) -> None:
+    said = own.compare(*TWO)
+    lines = said.out.splitlines()
+    assert lines[0] == "1 GiB meant to come out, 1 seeds, with the machine's own workload"
+    normal = next(line for line in lines if line.startswith("normal"))
+    assert normal.split(maxsplit=3)[1:] == ["75.0%", "75%-75%", "1 slab, 1 kernel stack"]
+
+
+def test_a_state_file_runs_what_its_description_says(
+    own: Shell, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "own.machine"
+    assert main(["model", "new", str(tmp_path / "own.toml"), str(file)]) == ExitCode.DONE
+    capsys.readouterr()
+    kept = Shell(capsys, f"model:{file}").compare(*TWO)
+    assert kept.out == own.compare(*TWO).out
+
+
+def test_mixed_can_be_had_all_the_same(own: Shell, shell: Shell) -> None:
+    assert own.compare(*TWO, "--load", "mixed").out == shell.compare(*TWO).out
+
+
+def test_what_a_workload_did_not_get_is_said(own: Shell, tmp_path: Path) -> None:
+    text = (tmp_path / "own.toml").read_text()
+    (tmp_path / "own.toml").write_text(text.replace("200M", "1200M"))
+    lines = own.compare("--policy", "normal").out.splitlines()
+    [missing] = [line for line in lines if "the workload lacks" in line]
+    assert missing.startswith("normal, memmap ordinary: the workload lacks ")
+
+
+@pytest.mark.parametrize(
+    "words", [("--fill", "20%"), ("--peak", "80%"), ("--dma", "0,25"), ("--name-all",)]
+)
+def test_options_of_mixed_are_refused_with_a_workload(own: Shell, words: tuple[str, ...]) -> None:
+    said = own.compare(*words)
+    assert (said.code, said.out) == (ExitCode.USAGE, "")
+    assert f"'{words[0]}' is not for a machine with a workload of its own" in said.err
+    assert own.compare("--policy", "normal", "--load", "mixed", *words).code == ExitCode.DONE
+
+
+def test_there_has_to_be_a_workload_to_run_it(shell: Shell) -> None:
+    said = shell.compare("--load", "own")
+    assert said.code == ExitCode.USAGE
+    assert "'--load own' finds no [workload] in the machine's description" in said.err
+
+
 def test_half_an_hmat_is_refused(shell: Shell, tmp_path: Path) -> None:
     file = tmp_path / "hmat"
     file.write_bytes(encode_hmat(Hmat()))
@@ -165,4 +244,26 @@ def test_half_an_hmat_is_refused(shell: Shell, tmp_path: Path) -> None:
 def test_a_plot_that_cannot_be_written_is_said(shell: Shell) -> None:
     said = shell.compare("--policy", "normal", "--plot", "/nowhere/plot.svg")
     assert said.code == ExitCode.USAGE
-    assert "'/nowhere/plot.svg' cannot be written" in said.err
+    # Before anything is run.
+    assert said.err == (
+        "memhp: '/nowhere/plot.svg' cannot be written (No such file or directory): "
+        "name another file\n"
+    )
+
+
+def test_a_plot_can_be_a_png(shell: Shell, tmp_path: Path) -> None:
+    if shutil.which("rsvg-convert") is None:
+        assert os.environ.get("MEMHP_REQUIRE_KERNEL") != "1", "install package librsvg2-bin"
+        pytest.skip("there is no rsvg-convert")
+    file = tmp_path / "plot.png"
+    assert shell.compare("--policy", "normal", "--plot", str(file)).code == ExitCode.DONE
+    assert file.read_bytes().startswith(b"\x89PNG\r\n")
+
+
+def test_a_png_needs_a_program(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    said = shell.compare("--policy", "normal", "--plot", str(tmp_path / "plot.png"))
+    assert said.code == ExitCode.USAGE
+    assert "cannot be drawn without rsvg-convert: install package librsvg2-bin" in said.err

@@ -9,7 +9,7 @@ import pytest
 from memhp.core.words import ExitCode
 from memhp.interfaces.cli.main import main
 
-RECORDINGS = Path(__file__).parents[2] / "model/allocations/recordings"
+RECORDINGS = Path(__file__).parents[2] / "model/allocations/recordings/6.12"
 
 
 def test_a_recording_is_judged(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,12 @@
 """Guests that do not come up leave nothing, and say why."""
 
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
@@ -40,3 +45,53 @@ def test_a_folder_that_cannot_be_made_is_told(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("MEMHP_LAB_DIR", "/proc/none")
     with pytest.raises(MachineError, match="has no folder to live in: /proc/none/g1 cannot"):
         Guest("g1").up(_SHAPE)
+
+
+def line(process: subprocess.Popen[bytes]) -> bytes:
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
+def await_end(folder: Path) -> None:
+    """Wait until a folder is gone, for whoever takes it away is nobody's child."""
+    end = time.monotonic() + 30
+    while folder.exists():
+        assert time.monotonic() < end
+
+
+_UP = """
+import os, sys
+from pathlib import Path
+from memhp.machines.lab.starter import ends_with_starter
+folder = Path(sys.argv[1])
+with ends_with_starter(folder):
+    print("waits", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_a_guest_that_is_not_up_ends_with_its_starter(tmp_path: Path, *, killed: bool) -> None:
+    """A stand-in for QEMU, which has the guest's folder in its arguments as QEMU has."""
+    folder = tmp_path / "g1"
+    folder.mkdir()
+    with (
+        subprocess.Popen(
+            ["sh", "-c", "echo; read word", str(folder)], stdin=PIPE, stdout=PIPE
+        ) as guest,
+        subprocess.Popen(
+            [sys.executable, "-c", _UP, str(folder)], stdin=PIPE, stdout=PIPE
+        ) as starter,
+    ):
+        line(guest)
+        (folder / "pid").write_text(str(guest.pid))
+        assert line(starter) == b"waits\n"
+        if killed:
+            starter.kill()
+            assert guest.wait(30) == -signal.SIGKILL
+            await_end(folder)
+        else:
+            starter.communicate(b"\n")
+            assert guest.poll() is None
+            assert folder.exists()
+            guest.kill()

@@ -41,5 +41,5 @@ def test_a_guest_of_the_lab_that_is_not_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MEMHP_LAB_DIR", str(tmp_path))
-    with pytest.raises(NoSuchMachine, match="does not run"):
+    with pytest.raises(NoSuchMachine, match="is no guest of the lab that runs"):
         open_machine("qemu:g1")

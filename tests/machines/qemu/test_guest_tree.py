@@ -7,33 +7,25 @@ import pytest
 from memhp.core.errors import ContactLost
 from memhp.machines.qemu.guest_tree import plant
 
-SENT = """=sys/devices/system/memory/block_size_bytes
-+8000000
+SENT = """sys/devices/system/memory/block_size_bytes:8000000
 /sys/devices/system/node/node1/memory32
-=sys/devices/system/memory/memory32/state
-+online
-=sys/devices/system/node/node1/distance
-+20 10
-=proc/cmdline
-+a
-+
-+b
+sys/devices/system/memory/memory32/state:online
+sys/devices/system/node/node1/distance:20 10
+proc/cmdline:a:
+proc/cmdline:
+proc/cmdline:b
 .
 """
-HOSTILE = """=../../etc/passwd
-+x
-=/etc/passwd
-+x
-=sys/devices/system/memory/memory32/../../../../../etc/x
-+x
-=sys/devices/system/memory/memory32/valid_zones/x
-+x
+HOSTILE = """../../etc/passwd:x
+/etc/passwd:x
+sys/devices/system/memory/memory32/../../../../../etc/x:x
+sys/devices/system/memory/memory32/valid_zones/x:x
 /sys/devices/system/node/node1/../../../../../tmp/x
 /etc
->sys/devices/system/memory/memory33
-=sys/devices/system/memory/memory12345678901/state
-+x
-+without a path
+sys/devices/system/memory/memory33
+sys/devices/system/memory/memory12345678901/state:x
+sys/devices/system/memory/memory32/state
+without a path
 .
 """
 
@@ -53,7 +45,7 @@ def test_what_was_sent_is_the_tree(tmp_path: Path) -> None:
         "sys/devices/system/node/node1/memory32": None,
         "sys/devices/system/memory/memory32/state": "online\n",
         "sys/devices/system/node/node1/distance": "20 10\n",
-        "proc/cmdline": "a\n\nb\n",
+        "proc/cmdline": "a:\n\nb\n",
     }
 
 
@@ -62,7 +54,7 @@ def test_what_a_guest_makes_up_is_left_out(tmp_path: Path) -> None:
     assert list(tmp_path.rglob("*")) == []
 
 
-@pytest.mark.parametrize("text", ["", "=proc/cmdline\n+a\n", SENT.removesuffix(".\n")])
+@pytest.mark.parametrize("text", ["", "proc/cmdline:a\n", SENT.removesuffix(".\n")])
 def test_what_was_cut_short_is_no_tree(tmp_path: Path, text: str) -> None:
     with pytest.raises(ContactLost, match="cut short"):
         plant(text, tmp_path, "qemu:g")

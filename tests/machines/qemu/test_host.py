@@ -5,7 +5,22 @@ import os
 import pytest
 
 from memhp.core.geometry import GIB, MIB
-from memhp.machines.qemu.host import memory_at_start, read_budget
+from memhp.machines.qemu.host import read_budget
+from memhp.machines.qemu.start_memory import memory_at_start
+
+DIMM = (
+    *("-object", "memory-backend-ram,id=b0,size=256M,reserve=off"),
+    *("-device", "pc-dimm,id=d0,memdev=b0,node=0"),
+)
+VIRTIO = (
+    *("-object", "memory-backend-ram,id=v0,size=4G"),
+    *("-device", "virtio-mem-pci,id=vm0,memdev=v0,node=0,requested-size=512M"),
+)
+OF_A_NODE = ("-object", "memory-backend-ram,id=m0,size=1G", "-numa", "node,memdev=m0")
+JSON_DIMM = (
+    *("-object", '{"qom-type":"memory-backend-memfd","id":"memdimm0","size":134217728}'),
+    *("-device", '{"driver":"pc-dimm","node":0,"memdev":"memdimm0","id":"dimm0","slot":0}'),
+)
 
 
 @pytest.mark.parametrize(
@@ -18,6 +33,9 @@ from memhp.machines.qemu.host import memory_at_start, read_budget
         (["qemu", "-m", "maxmem=4G"], 0),
         (["qemu", "-m"], 0),
         (["qemu"], 0),
+        (["qemu", "-m", "1G", *DIMM, *VIRTIO, *OF_A_NODE], GIB + 256 * MIB + 512 * MIB),
+        (["qemu", "-m", "size=1048576k", *JSON_DIMM], GIB + 128 * MIB),
+        (["qemu", "-m", "1G", "-object", "{no", "-device", "{}", "-device", "pc-dimm"], GIB),
     ],
 )
 def test_what_a_guest_was_given_at_its_start(arguments: list[str], size: int) -> None:

@@ -151,3 +151,26 @@ def test_a_line_that_is_qemus(tmp_path: Path) -> None:
     with speaking(tmp_path / "qmp", *answers) as path, open_monitor(path, "lab:g") as talk:
         [device] = talk.memory_devices("dimm")
     assert (device.name, device.start, device.backend) == ("d0", 1 << 32, "m")
+
+
+def test_an_event_in_the_midst_of_the_negotiation(tmp_path: Path) -> None:
+    """The first connection hears an event before the answer; the second is as usual."""
+    path = str(tmp_path / "s")
+    event = json.dumps(NO_DATA).encode()
+    answer = json.dumps({"return": 7, "id": "__qmp#00000"}).encode()
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(path)
+        listening.listen(2)
+
+        def speak() -> None:
+            for lines in ((GREETING, event), (GREETING, DONE, answer)):
+                with suppress(OSError), listening.accept()[0] as line:
+                    for text in lines:
+                        line.sendall(text + b"\n")
+                        line.recv(1 << 16)
+
+        peer = threading.Thread(target=speak)
+        peer.start()
+        with open_monitor(path, "qemu:g") as talk:
+            assert talk.plugged_size("v0") == 7
+        peer.join()

@@ -53,15 +53,43 @@ PLAIN = ("qemu-system-x86_64", "-name", "guest=mine", "-qmp", "unix:/srv/vm/mine
         ("/srv/vm/mine.qmp", PLAIN, None),
         ("/home/proxmox/incus-notes/qmp", PLAIN, None),
         ("qmp", (), None),
+        ("/srv/vm/mine.qmp", (*PLAIN, "-drive", "file=/var/lib/libvirt/images/a.qcow2"), None),
+        ("/srv/vm/mine.qmp", (*PLAIN, "-drive", "file=/srv/lxd/a.img,if=virtio"), None),
     ],
 )
 def test_who_runs_a_guest(path: str, arguments: tuple[str, ...], owner: str | None) -> None:
     assert owner_of(path, arguments) == owner
 
 
+@pytest.mark.parametrize(
+    ("group", "owner"),
+    [
+        ("0::/machine.slice/machine-qemu\\x2d3\\x2dweb.scope/libvirt/emulator\n", "libvirt"),
+        ("0::/qemu.slice/100.scope\n", "Proxmox VE"),
+        ("0::/user.slice/user-0.slice/session-1.scope\n", None),
+        ("0::/system.slice/qemu.service\n", None),
+    ],
+)
+def test_whose_it_is_by_its_control_group(group: str, owner: str | None) -> None:
+    assert owner_of("/srv/vm/mine.qmp", PLAIN, group) == owner
+
+
+def test_a_socket_that_libvirt_made_and_handed_on() -> None:
+    assert owner_of("/srv/vm/mine.qmp", ("/usr/sbin/virtqemud", "--timeout", "120")) == "libvirt"
+
+
+def test_a_link_hides_nobody(tmp_path: Path) -> None:
+    place = tmp_path / "run" / "qemu-server" / "100.qmp"
+    place.parent.mkdir(parents=True)
+    place.touch()
+    (tmp_path / "mine").symlink_to(place)
+    with pytest.raises(NotSupported, match="Proxmox VE"):
+        check_owner("qemu:x", str(tmp_path / "mine"))
+
+
 def test_the_refusal_says_why_and_what_to_use() -> None:
     with pytest.raises(NotSupported) as caught:
-        check_owner("qemu:/run/qemu-server/100.qmp", "/run/qemu-server/100.qmp", ())
+        check_owner("qemu:/run/qemu-server/100.qmp", "/run/qemu-server/100.qmp")
     assert str(caught.value) == (
         "machine 'qemu:/run/qemu-server/100.qmp' cannot be changed or asked, for Proxmox VE runs "
         "it and keeps its own account of it: use 'qm set ID --memory'"

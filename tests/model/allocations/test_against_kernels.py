@@ -8,29 +8,36 @@ from memhp.model.allocations.filling import Filling, model_filling, read_filling
 from memhp.model.allocations.judge import TOLERANCE, Judgement, judge, unmovable_at_end
 from memhp.model.allocations.recording import read_allocations
 from memhp.model.allocations.replay import replay
+from memhp.model.profile import profile_like
 
 FOLDER = Path(__file__).parent / "recordings"
-RECORDINGS = sorted(FOLDER.glob("*.json.xz"))
-FILLINGS = sorted(FOLDER.glob("filling-*.json"))
+KERNELS = ("6.1", "6.12")
+RECORDINGS = sorted(FOLDER.glob("*/*.json.xz"))
+FILLINGS = sorted(FOLDER.glob("*/filling-*.json"))
 JUDGED_DIFFERENTLY = {
-    ("anon", 3): [4],
-    ("cache", 1): [4],
-    ("cache", 2): [4],
-    ("mixed", 3): [4],
+    ("6.12", "anon", 3): [4],
+    ("6.12", "cache", 1): [4],
+    ("6.12", "cache", 2): [4],
+    ("6.12", "mixed", 3): [4],
 }
 """Blocks in which the kernel put an unmovable page and the model none, or the other way round."""
 
 
-@pytest.fixture(scope="module", params=RECORDINGS, ids=lambda file: file.name.partition(".")[0])
+def _name(file: Path) -> str:
+    return f"{file.parent.name}/{file.name.partition('.')[0]}"
+
+
+@pytest.fixture(scope="module", params=RECORDINGS, ids=_name)
 def judged(request: pytest.FixtureRequest) -> Judgement:
     recording = read_allocations(request.param)
     return judge(recording, replay(recording))
 
 
-def test_there_are_five_loads_with_three_seeds_each() -> None:
-    names = [file.name.partition(".")[0] for file in RECORDINGS]
+def test_there_are_five_loads_with_three_seeds_each_and_a_few_of_an_older_kernel() -> None:
     loads = ("anon", "cache", "fork", "mixed", "slab")
-    assert names == [f"{load}-{seed}" for load in loads for seed in (1, 2, 3)]
+    every = [f"6.12/{load}-{seed}" for load in loads for seed in (1, 2, 3)]
+    few = ["6.1/fork-1", "6.1/slab-1", "6.1/slab-2", "6.1/slab-3"]
+    assert [_name(file) for file in RECORDINGS] == [*few, *every]
 
 
 def test_pageblocks_with_an_unmovable_page_are_as_many_within_a_tenth(judged: Judgement) -> None:
@@ -39,7 +46,8 @@ def test_pageblocks_with_an_unmovable_page_are_as_many_within_a_tenth(judged: Ju
 
 
 def test_memory_blocks_judged_differently_are_the_known_ones(judged: Judgement) -> None:
-    known = JUDGED_DIFFERENTLY.get((judged.workload, judged.seed), [])
+    key = (profile_like(judged.kernel).name, judged.workload, judged.seed)
+    known = JUDGED_DIFFERENTLY.get(key, [])
     assert [verdict.block for verdict in judged.differently] == known
 
 
@@ -50,7 +58,7 @@ def test_flags_say_what_the_kernel_said_when_asked(judged: Judgement) -> None:
 
 
 def test_the_model_gave_all_that_the_kernel_gave() -> None:
-    recording = read_allocations(FOLDER / "slab-1.json.xz")
+    recording = read_allocations(FOLDER / "6.12/slab-1.json.xz")
     played = replay(recording)
     _, given = unmovable_at_end(recording)
     assert played.refused_pages == 0
@@ -58,14 +66,14 @@ def test_the_model_gave_all_that_the_kernel_gave() -> None:
     assert len(set(played.model_of.values())) == len(played.model_of)
 
 
-@pytest.mark.parametrize("file", FILLINGS, ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", FILLINGS, ids=_name)
 def test_zones_fill_in_the_kernels_order(file: Path) -> None:
     recorded = read_filling(file)
     modelled = model_filling(recorded)
     assert modelled.order() == recorded.order()
 
 
-@pytest.mark.parametrize("file", FILLINGS, ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", FILLINGS, ids=_name)
 def test_lowmem_reserve_keeps_as_much_free(file: Path) -> None:
     """Page tables, of which the model knows nothing here, take the rest: 1 of 512 pages."""
     recorded = read_filling(file)
@@ -75,8 +83,10 @@ def test_lowmem_reserve_keeps_as_much_free(file: Path) -> None:
         assert abs(real[zone.zone] - model[zone.zone]) <= max(64, taken // 128)
 
 
-def test_a_higher_ratio_keeps_more() -> None:
-    left = [read_filling(file).left()["Normal"] for file in FILLINGS]
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_a_higher_ratio_keeps_more(kernel: str) -> None:
+    files = [file for file in FILLINGS if file.parent.name == kernel]
+    left = [read_filling(file).left()["Normal"] for file in files]
     assert left == sorted(left)
     assert left[0] < left[-1]
 

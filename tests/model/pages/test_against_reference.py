@@ -1,6 +1,6 @@
 """Bulk paths against the page-at-a-time allocator: same frames, same lists, same counts."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 import numpy as np
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from memhp.core.geometry import NodeId
 from memhp.core.words import ZoneType
-from memhp.model.pages.allocate import Request
+from memhp.model.pages.allocate import Asked, Request
 from memhp.model.pages.area import Marks
 from memhp.model.pages.frames import Frames
 from memhp.model.pages.gfp import (
@@ -21,6 +21,7 @@ from memhp.model.pages.gfp import (
     highest_zone,
     migratetype_of,
 )
+from memhp.model.pages.holding import SLOTS_PER_UNIT, Holding
 from memhp.model.pages.pages import Pages
 from memhp.model.pages.words import MigrateType, PageKind
 from model.pages.reference_allocator import MAX, Reference, RefZone
@@ -90,6 +91,22 @@ class Pair:
         assert got == self._reference_alloc(gfp, order, count, node)
         if got:
             self.held.append((got, order))
+
+    def alloc_all(self, gfp: Gfp, orders: list[int], counts: list[int], node: int) -> None:
+        """A batch for several owners, of whom some ask alike."""
+        kind = PageKind.ANON if gfp & Gfp.MOVABLE else PageKind.KERNEL
+        asked = [
+            Asked(Request(gfp=gfp, order=order, count=count, node=NodeId(node)), kind, str(number))
+            for number, (order, count) in enumerate(zip(orders, counts, strict=True))
+        ]
+        for each, holding in zip(asked, self.pages.allocate_all(asked), strict=True):
+            got = self.pages.holders.heads(holding).tolist() if holding else []
+            request = each.request
+            assert got == self._reference_alloc(gfp, request.order, request.count, node)
+            if holding is not None:
+                self.held.append((got, request.order))
+                assert self.pages.holders.at(got[-1]) is holding
+                assert (holding.owner, holding.count) == (each.owner, len(got))
 
     def _reference_alloc(self, gfp: Gfp, order: int, count: int, node: int) -> list[int]:
         top = highest_zone(gfp).order
@@ -197,6 +214,14 @@ def steps(draw: st.DrawFn) -> list[tuple[object, ...]]:
             st.integers(0, 1),
         ),
         st.tuples(st.just("free"), st.integers(0, 99), st.floats(0.01, 1), st.randoms()),
+        st.tuples(
+            st.just("alloc all"),
+            st.sampled_from(MASKS),
+            st.lists(
+                st.tuples(st.sampled_from([0, 0, 0, 1, 3, 9]), st.integers(1, 70)), min_size=2
+            ),
+            st.integers(0, 1),
+        ),
         st.tuples(st.just("drain")),
     )
     return draw(st.lists(one, min_size=2, max_size=14))
@@ -215,6 +240,9 @@ def test_bulk_is_as_one_by_one(
         match step:
             case ("alloc", Gfp() as gfp, int(order), int(count), int(node)):
                 pair.alloc(gfp, order, max(1, count >> order // 2), node if node in nodes else 0)
+            case ("alloc all", Gfp() as gfp, [*pairs], int(node)):
+                orders, counts = map(list, zip(*pairs, strict=True))
+                pair.alloc_all(gfp, orders, counts, node if node in nodes else 0)
             case ("free", int(which), float(share), Random() as rng) if pair.held:
                 which %= len(pair.held)
                 number = len(pair.held[which][0])
@@ -229,3 +257,34 @@ def test_bulk_is_as_one_by_one(
         pair.check()
     pair.drain()
     pair.check()
+
+
+@given(
+    batches=st.lists(
+        st.tuples(st.lists(st.integers(1, 40), min_size=1, max_size=20), st.randoms()),
+        min_size=2,
+        max_size=8,
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_who_holds_what_outlives_packing(batches: list[tuple[list[int], Random]]) -> None:
+    """The table is packed at almost every request, and each holding keeps its frames."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("memhp.model.pages.room.WASTE", 16)
+        pages = Pair(LAYOUTS["marks and reserves"], claims_first=True).pages
+        held: list[tuple[Holding, list[int]]] = []
+        for counts, rng in batches:
+            request = Request(gfp=MASKS[0], node=NodeId(0))
+            asked = [Asked(replace(request, count=n), PageKind.ANON, str(n)) for n in counts]
+            got = [each for each in pages.allocate_all(asked) if each is not None]
+            held += [(each, pages.holders.heads(each).tolist()) for each in got]
+            rng.shuffle(held)
+            gone, held = held[: len(held) // 2], held[len(held) // 2 :]
+            pages.free_all([holding for holding, _ in gone])
+            for holding, frames in held:
+                assert pages.holders.heads(holding).tolist() == frames
+                assert [pages.holders.at(pfn) for pfn in frames] == [holding] * len(frames)
+        assert set(pages.holders.holdings) == {holding.number for holding, _ in held}
+        units = sum(-(-holding.count // SLOTS_PER_UNIT) for holding, _ in held)
+        room = pages.holders.room
+        assert room.next_slot - room.dead_slots == units * SLOTS_PER_UNIT

@@ -16,7 +16,7 @@ from memhp.model.offline import device_offline
 from memhp.model.pages.allocate import Request
 from memhp.model.pages.build import open_pages
 from memhp.model.pages.gfp import GFP_HIGHUSER_MOVABLE, GFP_KERNEL, GFP_RECLAIMABLE, Gfp
-from memhp.model.pages.holders import Holding
+from memhp.model.pages.holding import Holding
 from memhp.model.pages.machine_pages import MachinePages
 from memhp.model.pages.words import MigrateType, PageKind
 from memhp.model.steps import KernelRefusal, Pause, Signal, run

@@ -6,12 +6,16 @@ from booted import booted, plug, pull, write
 from kernel_rules import broken_rules
 from memhp.core.geometry import NodeId
 from memhp.core.words import ZoneType
+from memhp.model.hosted_structures import structure_of_others
 from memhp.model.hot_add import remove_memory
 from memhp.model.kernel import Kernel
+from memhp.model.offline import device_offline
+from memhp.model.page_tables import TableKind
 from memhp.model.pages.allocate import Request
 from memhp.model.pages.build import open_pages
 from memhp.model.pages.gfp import GFP_KERNEL
 from memhp.model.pages.words import PageKind
+from memhp.model.steps import KernelRefusal, run
 from page_rules import broken_page_rules, content
 
 TEXT = """
@@ -98,7 +102,8 @@ def test_on_the_block_itself_nothing_is_taken_elsewhere() -> None:
         assert write(kernel, number, "offline") == ""
 
 
-def test_on_the_node_the_hosting_block_goes_last() -> None:
+def test_on_the_node_the_hosting_block_stays() -> None:
+    """What it holds of others cannot move, so it cannot go, not even as the last."""
     kernel = machine(proposals="memmap_on_node = true")
     pages = open_pages(kernel)
     before = pages.area(NodeId(0), ZoneType.DMA32).free
@@ -109,12 +114,53 @@ def test_on_the_node_the_hosting_block_goes_last() -> None:
     # Eight memory maps; one entry of 1 GiB maps the rest, and needs no table.
     movable = kernel.zone(NodeId(1), ZoneType.MOVABLE)
     assert movable.managed == pages.area(NodeId(1), ZoneType.MOVABLE).free == 8 * (32768 - 512)
-    assert write(kernel, 32, "offline") == "EBUSY"
     for number in range(33, 40):
         assert write(kernel, number, "offline") == ""
+    with pytest.raises(KernelRefusal) as refused:
+        run(device_offline(kernel, 32))
+    assert refused.value.errno_name == "EBUSY"
+    assert refused.value.reason == (
+        "failure to isolate range: page frame 0x100200: memory map of section 33"
+    )
+    assert list(broken_rules(kernel)) == []
+    assert broken_page_rules(kernel, pages) == []
+    assert pull(kernel, "dimm0").refusal is not None
+
+
+def test_on_a_node_of_one_block_the_block_describes_itself_and_goes() -> None:
+    kernel = booted(TEXT.format(line="", proposals="memmap_on_node = true").replace("1G", "128M"))
+    assert plug(kernel, "dimm0").refusal is None
+    assert write(kernel, 32, "online_movable") == ""
     assert write(kernel, 32, "offline") == ""
+
+
+def test_tables_alone_keep_a_block() -> None:
+    """Memory maps of 64 blocks fill the first one, so that a table would lie in the second."""
+    proposals = "memmap_on_node = true"
+    kernel = booted(TEXT.format(line="", proposals=proposals).replace('"1G"', '"8G"'))
+    assert plug(kernel, "dimm0").refusal is None
+    # Entries of 1 GiB need none; this one is what a device at an odd address would have.
+    kernel.page_tables.tables[TableKind.DIRECT_PMD, 4] = 33
+    found = structure_of_others(kernel, 33)
+    assert found is not None
+    assert (found.what, found.owner) == ("page table of the kernel", "the kernel (DIRECT_PMD 4)")
+    host = structure_of_others(kernel, 32)
+    assert host is not None
+    assert (host.pfn, host.owner) == (kernel.block_pfn(32) + 512, "section 33")
+
+
+def test_structures_of_a_machine_without_pages_move_too() -> None:
+    proposals = "memmap_on_node = true\nmigrate_kernel = true"
+    kernel = booted(TEXT.format(line="", proposals=proposals))
+    assert plug(kernel, "dimm0").refusal is None
+    for number in range(32, 40):
+        assert write(kernel, number, "online_movable") == ""
+    for number in range(32, 40):
+        assert write(kernel, number, "offline") == ""
+    assert kernel.page_tables.memmap_home.get(33) in range(4)
     assert list(broken_rules(kernel)) == []
     assert pull(kernel, "dimm0").refusal is None
+    assert list(broken_rules(kernel)) == []
 
 
 def test_on_the_node_the_structures_can_move_where_kernel_memory_can() -> None:
@@ -128,6 +174,22 @@ def test_on_the_node_the_structures_can_move_where_kernel_memory_can() -> None:
     assert 33 in pages.structures
     assert broken_page_rules(kernel, pages) == []
     assert list(broken_rules(kernel)) == []
+
+
+def test_structures_that_move_may_land_in_the_block_itself_and_move_again() -> None:
+    kernel = machine(proposals="memmap_on_node = true\nmigrate_kernel = true")
+    pages = open_pages(kernel)
+    assert plug(kernel, "dimm0").refusal is None
+    for number in range(32, 40):
+        assert write(kernel, number, "online_kernel") == ""
+    kernel.pinned[32] = "a pinned page"
+    assert write(kernel, 32, "offline") == "EINTR"
+    del kernel.pinned[32]
+    for number in range(32, 40):
+        assert write(kernel, number, "offline") == ""
+        assert broken_page_rules(kernel, pages) == []
+    assert list(broken_rules(kernel)) == []
+    assert pull(kernel, "dimm0").refusal is None
 
 
 @pytest.mark.parametrize("touched", [False, True])

@@ -57,7 +57,7 @@ def test_what_is_in_the_way_moves_and_what_cannot_is_passed_over() -> None:
     block = int(heads[-1]) // 32768
     before = content(pages)["x"]
     census = pages.census(*kernel.block_pfns(block))
-    assert Wanted.MOVABLE in census
+    assert Wanted.ANON in census
     assert resized(kernel, 128 * MIB) == 128 * MIB
     assert content(pages)["x"] == before
     right(kernel)

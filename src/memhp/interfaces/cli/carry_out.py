@@ -10,7 +10,7 @@ from memhp.core.errors import JournalError
 from memhp.core.events import Event
 from memhp.core.geometry import BlockId
 from memhp.core.limits import Limits
-from memhp.core.machine import Bounded, Machine
+from memhp.core.machine import Bounded, Machine, Particular
 from memhp.core.plan import OfflineBlock, Step
 from memhp.core.ranges import format_blocks
 from memhp.core.report import report_of
@@ -25,7 +25,7 @@ from memhp.interfaces.cli.output import forget_output
 from memhp.interfaces.cli.progress import Progress, print_report
 from memhp.interfaces.cli.show import print_event_line, print_json, step_words
 from memhp.interfaces.cli.state_folder import state_folder
-from memhp.interfaces.cli.told_around import tell_cautions, told_around
+from memhp.interfaces.cli.told_around import held, tell_cautions, told_around
 from memhp.operations.able import check_able
 from memhp.operations.conduct import Conductor
 from memhp.operations.converge import Machines, look_at
@@ -72,7 +72,7 @@ def add_deadline_option(parser: ArgumentParser) -> None:
 
 def carry_out(request: Request, args: Namespace) -> ExitCode:
     """Carry a request out on the machine that was named, or print its plan."""
-    machine = machine_of(args)
+    machine = machine_of(args, held=not args.dry_run)
     return carry_out_on({machine.name: machine}, request, args)
 
 
@@ -80,6 +80,7 @@ def carry_out_on(machines: Machines, request: Request, args: Namespace) -> ExitC
     """Carry a request out on machines by their names, or print its plan."""
     operation = Operation(request=request, conditions=_conditions(args))
     if args.dry_run:
+        _warn_of_steps(operation, machines)
         return _print_plan(operation, machines, args)
     for machine in machines.values():
         confirm_live(machine, operation, args)
@@ -89,9 +90,26 @@ def carry_out_on(machines: Machines, request: Request, args: Namespace) -> ExitC
                 "machines that last",
                 file=sys.stderr,
             )
+    _warn_of_steps(operation, machines)
     _warn_of_poison(operation, machines)
     conductor = conductor_of(machines, args)
     return conduct(lambda: conductor.begin(operation), conductor)
+
+
+def _warn_of_steps(operation: Operation, machines: Machines) -> None:
+    """Say what a machine has to say of what is about to be done, or raise ``NotSupported``."""
+    if not any(isinstance(machine, Particular) for machine in machines.values()):
+        return
+    leg = next_leg(operation, look_at(machines, operation.request))
+    if leg is not None:
+        check_able(leg.plan, machines)
+    said: set[str] = set()
+    for step in () if leg is None else leg.plan.steps:
+        machine = machines[step.machine]
+        for sentence in machine.warnings(step.action) if isinstance(machine, Particular) else ():
+            if sentence not in said:
+                said.add(sentence)
+                print(f"note: {sentence}", file=sys.stderr)
 
 
 def _warn_of_poison(operation: Operation, machines: Machines) -> None:
@@ -121,7 +139,7 @@ def _warn_of_poison_in(machine: Machine, steps: list[Step]) -> None:
 def conduct(work: Callable[[], Ending], conductor: Conductor) -> ExitCode:
     """Do the work to its end and sum up; an interruption says how to go on."""
     try:
-        with told_around(conductor.machines.values()):
+        with held(conductor.machines.values()), told_around(conductor.machines.values()):
             ending = work()
     except KeyboardInterrupt:
         if conductor.folder is None:

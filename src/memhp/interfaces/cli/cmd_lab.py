@@ -4,7 +4,7 @@ A guest boots in about five seconds, without root and without KVM. Its kernel is
 Debian's, downloaded once with apt and never installed. Every command takes it
 as -M lab:NAME; with an agent in it, as -M qemu:NAME too.
 
-  memhp lab up g1 --kernel 6.12 --nodes 1G,0 --dimm 512M@1 --virtio-mem 1G@1
+  memhp lab up g1 --kernel 6.12 --node 1G --node 0 --dimm 512M@1 --virtio-mem 1G@1
   memhp add 1G --node 1 -M lab:g1
   memhp online 40 --zone movable -M lab:g1
   memhp lab sh g1 cat /proc/iomem
@@ -23,6 +23,7 @@ from memhp.core.words import ExitCode
 from memhp.interfaces.cli.lab_pages import add_pages_arguments, run_pages
 from memhp.interfaces.cli.options import add_json_option
 from memhp.interfaces.cli.show import print_json
+from memhp.machines.lab.accelerator import Accel
 from memhp.machines.lab.carried import Carried
 from memhp.machines.lab.guest import Guest, guests
 from memhp.machines.lab.kernels import KERNELS
@@ -41,7 +42,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar=f"{'|'.join(KERNELS)}|PATH",
         help="which kernel to boot; that at a PATH brings the modules it was installed with",
     )
-    up.add_argument("--nodes", default="1G", metavar="SIZES", help="memory of each node, as 1G,0")
+    _add_memory_options(up)
     up.add_argument("--cmdline", default="", metavar="TEXT", help="more for the command line")
     up.add_argument(
         "--program",
@@ -49,6 +50,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         default=[],
         metavar="NAME",
         help="a program of this host that it gets, with its libraries",
+    )
+    up.add_argument(
+        "--accel",
+        choices=list(Accel),
+        default=Accel.AUTO,
+        help="what runs it; auto is KVM where a guest boots under it, else TCG",
     )
     _add_device_options(up)
     add_json_option(up)
@@ -67,8 +74,9 @@ def run(args: Namespace) -> ExitCode:
     """Do what was asked for."""
     match args.action:
         case "up":
-            Guest(args.name).up(_shape(args), Carried(programs=tuple(args.program)))
-            _say(args, "up")
+            programs = Carried(programs=tuple(args.program))
+            accel = Guest(args.name).up(_shape(args), programs, accel=Accel(args.accel))
+            _say(args, f"up under {accel.upper()}")
         case "sh":
             return _run(args)
         case "pages":
@@ -104,7 +112,7 @@ def _run(args: Namespace) -> ExitCode:
 
 def _list(args: Namespace) -> None:
     rows = [
-        {"name": guest.name, "pid": guest.pid, "shape": guest.shape}
+        {"name": guest.name, "pid": guest.pid, "accel": guest.accel, "shape": guest.shape}
         for guest in guests()
         if (guest.folder / "shape.json").exists()
     ]
@@ -112,8 +120,20 @@ def _list(args: Namespace) -> None:
         print_json(rows)
         return
     for guest in guests():
-        standing = "down" if guest.pid is None else f"process {guest.pid}"
+        standing = "down" if guest.pid is None else f"process {guest.pid}, {guest.accel.upper()}"
         print(f"lab:{guest.name}  {standing}")
+
+
+def _add_memory_options(up: ArgumentParser) -> None:
+    memory = up.add_mutually_exclusive_group()
+    memory.add_argument("--memory", metavar="SIZE", help="memory of a guest with one node (1G)")
+    memory.add_argument(
+        "--node",
+        action="append",
+        metavar="SIZE",
+        help="memory of the next node; 0 for one that gets it later",
+    )
+    memory.add_argument("--nodes", metavar="SIZES", help="the same for all nodes at once, as 1G,0")
 
 
 def _add_device_options(up: ArgumentParser) -> None:
@@ -150,7 +170,7 @@ def _add_device_options(up: ArgumentParser) -> None:
 
 
 def _shape(args: Namespace) -> GuestShape:
-    nodes = _nodes(args.nodes)
+    nodes = _nodes(args.nodes or args.memory or ",".join(args.node or ["1G"]))
     for node in args.hotpluggable_node:
         _known_node(str(node), str(node), nodes)
     sticks = [_sized(text, nodes) for text in args.dimm]

@@ -65,6 +65,8 @@ def _standing(journals: Journals, name: str, story: Story) -> str:
     if undone is not None:
         return f"undone by {undone}"
     asked = story.operation.unanswered()
+    if asked is not None and story.operation.waits_for_a_person():
+        return f"has to {asked}; 'memhp resume {name}' goes on once it is there"
     if asked is not None:
         return f"waits for the answer to '{asked}', which 'memhp resume {name}' takes"
     if story.finished is None:
@@ -79,8 +81,8 @@ def _steps(story: Story, standing: str) -> Iterator[str]:
             yield "  putting back:"
         for step, outcome in leg.results():
             yield f"  {step}: {outcome_words(outcome)}"
-        waiting = list(leg.plan.steps[len(leg.outcomes) :])
-        if story.intent is not None and leg is story.operation.legs[-1]:
-            yield f"  {waiting.pop(0)}: asked, and no outcome is known"
-        for step in waiting:
-            yield f"  {step}: not asked for"
+        intent = story.intent if leg is story.operation.legs[-1] else None
+        for index, step in enumerate(leg.plan.steps[len(leg.outcomes) :], len(leg.outcomes)):
+            is_asked = intent is not None and index <= intent
+            asked = "asked, and no outcome is known" if is_asked else "not asked for"
+            yield f"  {step}: {asked}"

@@ -5,7 +5,12 @@ others come online again in the zone that they had, and the device stays. (The
 eject request alone would take the blocks offline too; when that fails, the
 kernel brings them back by policy, perhaps in another zone.)
 
+On this host (-M linux:) that is an ACPI device, or a dax device, which its driver
+kmem then lets go. Nothing inside a machine can put an ACPI device back.
+
   memhp remove dimm1 -M model:server
+  memhp remove PNP0C80:03 -M linux:
+  memhp remove dax0.0 -M linux:
 """
 
 from argparse import ArgumentParser, Namespace

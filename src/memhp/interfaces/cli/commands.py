@@ -27,6 +27,7 @@ class Command(Protocol):
 
 NAMES = (
     "ls",
+    "census",
     "boot",
     "online",
     "offline",
@@ -40,6 +41,7 @@ NAMES = (
     "resume",
     "undo",
     "log",
+    "watch",
     "model",
     "trace",
     "lab",

@@ -12,6 +12,7 @@ from memhp.core.words import ExitCode
 from memhp.interfaces.cli.options import add_json_option
 from memhp.interfaces.cli.show import print_json
 from memhp.machines.lab.guest import Guest
+from memhp.machines.lab.kernels import KERNELS
 from memhp.machines.lab.page_program import LOADS
 
 _LEAST_MIB = 256
@@ -29,6 +30,7 @@ def add_pages_arguments(actions: Any) -> None:
     pages.add_argument("--seed", type=int, default=1, metavar="S", help="the load's chance (1)")
     pages.add_argument("--size", default="550M", help="about what the load holds (550M)")
     pages.add_argument("--memory", default="1G", help="what the guest has (1G)")
+    pages.add_argument("--kernel", choices=KERNELS, default=KERNELS[0], help="which kernel to boot")
     add_json_option(pages)
 
 
@@ -42,6 +44,7 @@ def run_pages(args: Namespace) -> ExitCode:
         seed=args.seed,
         size_mib=_mib(args.size),
         memory_mib=_mib(args.memory, _LEAST_MIB),
+        kernel=args.kernel,
     )
     recording = record_allocations(load, Guest(f"pages-{args.load}-{args.seed}"), _tell)
     write_allocations(recording, Path(args.file))

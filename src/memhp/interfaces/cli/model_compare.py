@@ -1,6 +1,5 @@
 """``memhp model compare``: one workload under several policies, in figures."""
 
-import os
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -9,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from memhp.core.errors import ArgumentError, NotSupported
 from memhp.core.words import ExitCode
 from memhp.interfaces.cli.cmd_boot import Bootable
+from memhp.interfaces.cli.compare_load import LOADS, choose_load, mixed_load, parse_percent
+from memhp.interfaces.cli.compare_plot import validate_plot, write_plots
 from memhp.interfaces.cli.options import add_json_option
 from memhp.interfaces.cli.show import print_json
 from memhp.machines.open import open_machine
@@ -59,21 +60,25 @@ def add_compare_arguments(actions: Any) -> None:
     )
     compare.add_argument(
         "--dma",
-        default="0",
         metavar="LIST",
         help="percent of kernel pages that devices hold, as 0,25,50,75 (0); swept where "
         "kernel memory moves",
     )
     _add_run_options(compare)
     _add_cost_options(compare)
-    compare.add_argument("--plot", metavar="FILE", help="draw the result into an SVG file")
+    compare.add_argument("--plot", metavar="FILE", help="draw the result into an SVG or PNG file")
     add_json_option(compare)
 
 
 def _add_run_options(compare: ArgumentParser) -> None:
-    compare.add_argument("--fill", default="40%", metavar="P%", help="of memory in use (40%%)")
     compare.add_argument(
-        "--peak", default="90%", metavar="P%", help="of memory that was in use once (90%%)"
+        "--load",
+        choices=LOADS,
+        help="the workload of the machine's description (where it has one), or 'mixed'",
+    )
+    compare.add_argument("--fill", metavar="P%", help="of memory in use with 'mixed' (40%%)")
+    compare.add_argument(
+        "--peak", metavar="P%", help="of memory that was in use once with 'mixed' (90%%)"
     )
     compare.add_argument(
         "--name-all",
@@ -108,8 +113,10 @@ def run_compare(args: Namespace) -> ExitCode:
     if args.show_costs:
         _show_costs(args, costs)
         return ExitCode.DONE
+    if args.plot is not None:
+        validate_plot(args.plot)
     asked = _combinations(args)
-    inputs = {source: _inputs(source) for source in args.sources}
+    inputs = {source: choose_load(args, _inputs(source)) for source in args.sources}
     latencies = {source: _latencies(args.hmat, each) for source, each in inputs.items()}
     from memhp.model.compare.comparison import compare  # noqa: PLC0415 - imports numpy
     from memhp.model.compare.run_all import run_all  # noqa: PLC0415
@@ -117,26 +124,23 @@ def run_compare(args: Namespace) -> ExitCode:
     entries = _positive(args.tlb_entries, "--tlb-entries")
     runs = run_all(_jobs(args, asked, inputs), _positive(args.jobs, "--jobs"), _tell)
     results = {
-        source: compare(of_it, asked, costs, latencies=latencies[source], tlb_entries=entries)
+        source: compare(
+            of_it,
+            asked,
+            costs,
+            latencies=latencies[source],
+            tlb_entries=entries,
+            own_workload=inputs[source].workload is not None,
+        )
         for source, of_it in runs.items()
     }
-    if args.plot is not None:
-        _plot(args.plot, results)
     if args.json:
         print_json([_json(source, result, runs[source]) for source, result in results.items()])
     else:
         _print(results, entries)
+    if args.plot is not None:
+        write_plots(args.plot, results)
     return ExitCode.DONE
-
-
-def _plot(name: str, results: "Mapping[str, Comparison]") -> None:
-    """Draw each machine's result; where there are several, into files that bear their numbers."""
-    from memhp.interfaces.cli.plot_compare import plot_comparison  # noqa: PLC0415
-
-    for number, result in enumerate(results.values(), 1):
-        path = Path(name)
-        numbered = path.with_name(f"{path.stem}-{number}{path.suffix}")
-        _write(str(path if len(results) == 1 else numbered), plot_comparison(result))
 
 
 def _json(source: str, result: "Comparison", runs: "Runs") -> dict[str, object]:
@@ -171,7 +175,7 @@ def _combinations(args: Namespace) -> "tuple[Combination, ...]":
                 problem="names no place for memory maps",
                 advice=f"give {', '.join(MEMMAPS)}, or some of them with commas between",
             )
-    percents = [_percent(text, most=75) for text in args.dma.split(",")]
+    percents = [parse_percent(text, most=75) for text in (args.dma or "0").split(",")]
     return tuple(
         dict.fromkeys(combinations(policies, memmaps, VMALLOC[args.migrate_vmalloc], percents))
     )
@@ -213,26 +217,22 @@ def _jobs(
     args: Namespace, asked: "tuple[Combination, ...]", inputs: "Mapping[str, BootInputs]"
 ) -> "list[Run]":
     from memhp.model.compare.comparison import UNRESTRICTED  # noqa: PLC0415
-    from memhp.model.compare.load import Load  # noqa: PLC0415
     from memhp.model.compare.run_one import Run  # noqa: PLC0415
 
-    fill, peak = _percent(args.fill) / 100, _percent(args.peak) / 100
-    load = Load(fill=fill, peak=max(fill, peak), name_all=args.name_all)
+    load = mixed_load(args)
     return [
-        Run(machine=source, inputs=each, combination=combination, load=load, seed=seed)
+        Run(
+            machine=source,
+            inputs=each,
+            combination=combination,
+            load=load,
+            seed=seed,
+            workload=each.workload,
+        )
         for source, each in inputs.items()
         for combination in dict.fromkeys((UNRESTRICTED, *asked))
         for seed in range(1, _positive(args.seeds, "--seeds") + 1)
     ]
-
-
-def _percent(text: str, most: int = 99) -> int:
-    number = text.strip().removesuffix("%")
-    if not number.isdecimal() or int(number) > most:
-        raise ArgumentError(
-            text=text, problem="is no percentage for this", advice=f"give 0 to {most}"
-        )
-    return int(number)
 
 
 def _positive(number: int, option: str) -> int:
@@ -253,18 +253,3 @@ def _tell(done: int, total: int, job: "Run") -> None:
         sys.stderr.flush()
     elif done * 10 // total > (done - 1) * 10 // total:
         print(f"memhp: {done} of {total} runs done", file=sys.stderr)
-
-
-def _shown(job: "Run") -> str:
-    return f"{job.machine}: {job.combination}, seed {job.seed}"
-
-
-def _write(name: str, text: str) -> None:
-    try:
-        Path(name).write_text(text, "utf-8")
-    except OSError as err:
-        raise ArgumentError(
-            text=name,
-            problem=f"cannot be written ({os.strerror(err.errno or 0)})",
-            advice="name another file",
-        ) from err

@@ -49,7 +49,7 @@ def add_json_option(parser: ArgumentParser) -> None:
     )
 
 
-def machine_of(args: Namespace) -> "Machine":
+def machine_of(args: Namespace, *, held: bool = False) -> "Machine":
     """Open the machine that was named; raises ``MachineError`` or ``ArgumentError``."""
     address = address_of(args)
     if address is None:
@@ -58,4 +58,4 @@ def machine_of(args: Namespace) -> "Machine":
             problem="is missing",
             advice=f"name a machine, as in '-M model:server', or set {MACHINE_VARIABLE}",
         )
-    return open_machine(address)
+    return open_machine(address, held=held)

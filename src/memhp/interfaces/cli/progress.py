@@ -12,6 +12,8 @@ from memhp.core.events import (
     StepProgress,
     StepStarted,
 )
+from memhp.core.outcome import Unanswered
+from memhp.core.plan import AwaitDevice
 from memhp.core.report import Report
 from memhp.core.words import Ending
 from memhp.interfaces.cli.show import outcome_words, step_words
@@ -49,7 +51,9 @@ class Progress:
                 self._done = index + 1
                 self._clear()
                 words = step_words(step, several=self._several)
-                print(f"{words}: {outcome_words(outcome)}", flush=True)
+                waits = isinstance(step.action, AwaitDevice) and isinstance(outcome, Unanswered)
+                came = "it has not come yet" if waits else outcome_words(outcome)
+                print(f"{words}: {came}", flush=True)
             case OperationEnded():
                 self._clear()
             case _:

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from memhp.core.changes import BlockChange
 from memhp.core.events import Event
 from memhp.core.outcome import Done, Outcome, Partly, Refused, Unanswered
 from memhp.core.plan import Step
@@ -20,7 +21,7 @@ def print_json(value: Any) -> None:
     print(json.dumps(to_json(value), indent=2))
 
 
-def print_event_line(event: Event) -> None:
+def print_event_line(event: Event | BlockChange) -> None:
     """Print an event as one line of JSON, as it happens."""
     print(json.dumps(to_json(event)), flush=True)
 

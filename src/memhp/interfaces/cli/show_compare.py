@@ -13,16 +13,25 @@ _HEADS = ("policy", "memmap", "vmalloc", "pinned")
 
 def compare_lines(result: Comparison, *, tlb_entries: int) -> Iterator[str]:
     """Everything that a person is told, line by line."""
-    yield f"{amount(result.total_bytes)} meant to come out, {result.seeds} seeds"
+    whose = ", with the machine's own workload" if result.own_workload else ""
+    yield f"{amount(result.total_bytes)} meant to come out, {result.seeds} seeds{whose}"
     for table in (_coming_out, _locality, _moving):
         yield ""
         yield from table(result.rows)
     yield ""
     yield from _direct_map(result.rows, tlb_entries)
+    yield from _missing(result.rows)
     yield ""
     yield from _ranking("latency", result.by_latency)
     yield from _ranking("time for a GiB", result.by_time)
     yield from _anchors(result)
+
+
+def _missing(rows: Sequence[Row]) -> Iterator[str]:
+    """Say where a workload did not get all that it asked for."""
+    for row in rows:
+        if row.missing_pages:
+            yield f"{row.combination}: the workload lacks {_pages(row.missing_pages)}"
 
 
 def _coming_out(rows: Sequence[Row]) -> Iterator[str]:

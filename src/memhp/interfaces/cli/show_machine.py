@@ -6,7 +6,7 @@ from memhp.core.geometry import bytes_of
 from memhp.core.ranges import format_blocks
 from memhp.core.snapshot import Device, HostBudget, NodeInfo, Snapshot, ZoneInfo
 from memhp.core.targets import format_size
-from memhp.core.words import BlockState, OnlineType, ZoneType
+from memhp.core.words import BlockState, DeviceKind, OnlineType, ZoneType
 from memhp.interfaces.cli.amounts import amount
 from memhp.interfaces.cli.colour import Paint
 
@@ -24,14 +24,18 @@ def _lines(snapshot: Snapshot, paint: Paint) -> Iterator[str]:
     movable = [b for b in online if b.zone is ZoneType.MOVABLE]
     size = snapshot.block_size_bytes
     name = paint(snapshot.machine.rstrip(":"), "bold")
-    yield (
-        f"{name}: {len(snapshot.blocks)} blocks of {format_size(size)}, "
-        f"{len(online)} online ({amount(len(online) * size)}), "
-        f"{paint(amount(len(movable) * size), 'green')} of it movable"
-    )
-    if snapshot.command_line:
-        yield f"command line: {_short(snapshot.command_line)}"
-    yield f"new memory: {_policy(snapshot)}"
+    if not snapshot.blocks:
+        # Every machine has some; of a guest without an agent nobody knows how they stand.
+        yield f"{name}: nobody tells how its memory blocks stand"
+    else:
+        yield (
+            f"{name}: {len(snapshot.blocks)} blocks of {format_size(size)}, "
+            f"{len(online)} online ({amount(len(online) * size)}), "
+            f"{paint(amount(len(movable) * size), 'green')} of it movable"
+        )
+        if snapshot.command_line:
+            yield f"command line: {_short(snapshot.command_line)}"
+        yield f"new memory: {_policy(snapshot)}"
     for node in snapshot.nodes:
         yield ""
         yield from _node(snapshot, node, paint)
@@ -104,7 +108,8 @@ def _devices(snapshot: Snapshot, paint: Paint) -> Iterator[str]:
 
 def _device(snapshot: Snapshot, device: Device, paint: Paint) -> str:
     where = ", ".join(str(part) for part in device.ranges) or "gives no memory"
-    state = where if device.present else paint("not plugged in", "dim")
+    absent = "not used as memory" if device.kind is DeviceKind.DAX else "not plugged in"
+    state = where if device.present else paint(absent, "dim")
     node = "" if device.node is None else f" node{device.node}"
     mine = [b for b in snapshot.blocks if b.device == device.name]
     online = sum(b.state is not BlockState.OFFLINE for b in mine)

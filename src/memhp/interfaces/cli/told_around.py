@@ -2,10 +2,20 @@
 
 import sys
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from memhp.core.errors import MachineError
-from memhp.core.machine import Cautious, Machine, Restartable
+from memhp.core.machine import Cautious, Holding, Machine, Restartable
+
+
+@contextmanager
+def held(machines: Collection[Machine]) -> Iterator[None]:
+    """Keep the ways to machines open for as long as a command lasts, where that is quicker."""
+    with ExitStack() as stack:
+        for machine in machines:
+            if isinstance(machine, Holding):
+                stack.enter_context(machine.hold())
+        yield
 
 
 def tell_cautions(machines: Collection[Machine]) -> None:

@@ -30,7 +30,12 @@ _HIGH: Final = re.compile(r"^ +high: +(\d+)$", re.MULTILINE)
 
 
 def fill_zones(
-    guest: Guest, ratio: str | None, *, kernel_mib: int = 256, movable_mib: int = 512
+    guest: Guest,
+    ratio: str | None,
+    *,
+    kernel: str = KERNEL,
+    kernel_mib: int = 256,
+    movable_mib: int = 512,
 ) -> Filling:
     """Boot a guest with all zones, let a program take all it can, and put the guest down.
 
@@ -40,7 +45,7 @@ def fill_zones(
     """
     sizes = (kernel_mib, movable_mib)
     shape = GuestShape(
-        kernel=KERNEL,
+        kernel=kernel,
         nodes=(_BOOT_MIB * MIB,),
         command_line="memhp_default_state=offline transparent_hugepage=never",
         dimms=tuple(BootDimm(size_bytes=size * MIB, node=NodeId(0)) for size in sizes),
@@ -57,8 +62,8 @@ def fill_zones(
                 used = shell.run(f"cat {_RATIO}")[1].split()
                 most = _BOOT_MIB + kernel_mib + movable_mib
                 shell.run(f"chmod +x {_PROGRAM}; {_PROGRAM} {most} $(echo /dev/vport*p1) &")
-                kernel = shell.run("uname -r")[1].strip()
-                return _filling(_wait(out), kernel, " ".join(used))
+                release = shell.run("uname -r")[1].strip()
+                return _filling(_wait(out), release, " ".join(used))
         finally:
             if guest.folder.is_dir():
                 guest.down()

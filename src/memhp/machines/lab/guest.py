@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Sequence
@@ -13,19 +14,21 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from memhp.core.acpi.srat import encode_srat, parse_srat, with_hotpluggable
 from memhp.core.errors import FormatError, MachineError, NoSuchMachine
 from memhp.core.guest_shape import GuestShape
 from memhp.core.values_json import from_json, parse_json, to_json
+from memhp.machines.lab.accelerator import Accel, accels_to_try, remember_failed_kvm
 from memhp.machines.lab.carried import Carried
 from memhp.machines.lab.initrd import AGENT, READY, build_initrd
 from memhp.machines.lab.kernels import LabKernel, find_kernel
 from memhp.machines.lab.qemu_options import AGENT_SOCKET, qemu_options
 from memhp.machines.lab.serial_shell import SerialShell
+from memhp.machines.lab.starter import ends_with_starter
 
 FOLDER_VARIABLE = "MEMHP_LAB_DIR"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 _HEX = re.compile(r"\b(?:[0-9a-f]{2})+\b")
+_ACCEL = "accel"
 _QEMU = "qemu-system-x86_64"
 _BOOT_SECONDS = 90.0
 _ENDING_SECONDS = 1.0
@@ -55,7 +58,6 @@ class Guest:
         self.folder = lab_folder() / name
         self._options: tuple[str, ...] = ()
         self._bound = bound
-        self._accel, self._tries = "tcg", _TRIES
         self._process: subprocess.Popen[str] | None = None
 
     @property
@@ -79,31 +81,43 @@ class Guest:
             raise self._not_there() from err
         return shape
 
-    def up_fast(self, shape: GuestShape, carried: Carried = _NOTHING) -> str:
-        """Boot it under KVM where that really works, else under TCG; returns which.
-
-        That ``/dev/kvm`` opens does not mean that a guest boots: it is tried.
-        """
-        if os.access("/dev/kvm", os.R_OK | os.W_OK):
-            self._accel, self._tries = "kvm", _KVM_TRIES
-            try:
-                self.up(shape, carried)
-            except MachineError:
-                if self.folder.is_dir():
-                    self.down()
-            else:
-                return "KVM"
-        self._accel, self._tries = "tcg", _TRIES
-        self.up(shape, carried)
-        return "TCG"
+    @property
+    def accel(self) -> Accel:
+        """What it runs under."""
+        try:
+            return Accel((self.folder / _ACCEL).read_text())
+        except (OSError, ValueError):
+            return Accel.TCG
 
     def up(
-        self, shape: GuestShape, carried: Carried = _NOTHING, options: Sequence[str] = ()
-    ) -> None:
-        """Boot it and wait until its shell answers; raises ``MachineError``.
+        self,
+        shape: GuestShape,
+        carried: Carried = _NOTHING,
+        options: Sequence[str] = (),
+        accel: Accel = Accel.TCG,
+    ) -> Accel:
+        """Boot it and wait until its shell answers; returns what it runs under.
 
         ``options`` are more words for QEMU: devices that a shape does not have.
+        Raises ``MachineError``.
         """
+        self._check_can_start()
+        kernel = find_kernel(shape.kernel, shares_root=shape.shares_root)
+        if shape.agent:
+            carried = replace(carried, programs=(*carried.programs, AGENT))
+        self._options = tuple(options)
+        tried = list(accels_to_try(accel, self.folder.parent))
+        for next_accel in tried[:-1]:
+            try:
+                return self._up_under(next_accel, kernel, shape, carried)
+            except MachineError:
+                continue
+        self._up_under(tried[-1], kernel, shape, carried)
+        if len(tried) > 1:
+            remember_failed_kvm(self.folder.parent)
+        return tried[-1]
+
+    def _check_can_start(self) -> None:
         if self.pid is not None:
             raise MachineError(
                 machine=f"lab:{self.name}", problem="runs already", advice="put it down first"
@@ -114,17 +128,20 @@ class Guest:
                 problem=f"needs {_QEMU}",
                 advice="install package qemu-system-x86",
             )
-        kernel = find_kernel(shape.kernel, shares_root=shape.shares_root)
-        if shape.agent:
-            carried = replace(carried, programs=(*carried.programs, AGENT))
-        self._options = tuple(options)
+
+    def _up_under(
+        self, accel: Accel, kernel: LabKernel, shape: GuestShape, carried: Carried
+    ) -> Accel:
         self._make_folder(shape)
+        (self.folder / _ACCEL).write_text(accel)
         try:
-            self._build_and_boot(kernel, shape, carried)
+            with ends_with_starter(self.folder):
+                self._build_and_boot(kernel, shape, carried)
         except BaseException:
             # Whatever it was, an interrupt too: a guest that is not up leaves nothing.
             self._clear_away()
             raise
+        return accel
 
     def _make_folder(self, shape: GuestShape) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -144,7 +161,7 @@ class Guest:
             self.down()
 
     def _build_and_boot(self, kernel: LabKernel, shape: GuestShape, carried: Carried) -> None:
-        shared_path = os.environ.get("PATH", os.defpath) if shape.shares_root else None
+        shared_path = _path_of_programs() if shape.shares_root else None
         build = partial(
             build_initrd, self.folder / "initrd", kernel, carried=carried, shared_path=shared_path
         )
@@ -158,8 +175,10 @@ class Guest:
 
     def _boot(self, kernel: LabKernel, shape: GuestShape) -> None:
         """Boot until the shell answers; a kernel that panics while booting gets another try."""
-        seconds = _BOOT_SECONDS if self._accel == "tcg" else _KVM_BOOT_SECONDS
-        for last in (False,) * (self._tries - 1) + (True,):
+        under_kvm = self.accel is Accel.KVM
+        seconds = _KVM_BOOT_SECONDS if under_kvm else _BOOT_SECONDS
+        tries = _KVM_TRIES if under_kvm else _TRIES
+        for last in (False,) * (tries - 1) + (True,):
             self._start(kernel, shape)
             try:
                 with self.shell() as shell:
@@ -177,6 +196,12 @@ class Guest:
 
     def _flagged_srat(self, shape: GuestShape) -> bytes:
         """The SRAT that QEMU made, with some nodes' memory flagged as hot-pluggable."""
+        from memhp.core.acpi.srat import (  # noqa: PLC0415 - most guests have none
+            encode_srat,
+            parse_srat,
+            with_hotpluggable,
+        )
+
         with self.shell() as shell:
             _, text = shell.run("hexdump -v -e '1/1 \"%02x\"' /sys/firmware/acpi/tables/SRAT")
         srat = parse_srat(bytes.fromhex(_HEX.findall(text)[-1]))
@@ -219,7 +244,7 @@ class Guest:
 
     def _start(self, kernel: LabKernel, shape: GuestShape) -> None:
         named = ("-name", self.name, "-uuid", str(uuid.uuid4()))
-        options = qemu_options(self.folder, kernel.image, shape, self._accel)
+        options = qemu_options(self.folder, kernel.image, shape, self.accel)
         command = [_QEMU, *named, *options, *self._options]
         why = self._start_bound(command) if self._bound else _start_apart(command)
         if why is not None:
@@ -262,6 +287,11 @@ class Guest:
             problem="does not run",
             advice=f"start it with 'memhp lab up {self.name}'",
         )
+
+
+def _path_of_programs() -> str:
+    """Where programs are looked for: beside this Python first, for memhp is there."""
+    return f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"
 
 
 def _start_apart(command: list[str]) -> str | None:

@@ -18,7 +18,7 @@ ROOT_TAG = "root"
 HOST = "/host"
 """Where a guest sees it."""
 HOME = "/tmp/guest-home"  # noqa: S108
-"""The home there: state that memhp keeps at home is the host's own."""
+"""The home there: what memhp keeps of its operations is not the host's."""
 AGENT = "/usr/sbin/qemu-ga"
 """QEMU's guest agent, where its package puts it."""
 _BUSYBOX = ("/bin/busybox", "/usr/bin/busybox")
@@ -128,7 +128,7 @@ def _put_modules(root: Path, kernel: LabKernel) -> None:
 def _put_sharing(root: Path, path: str) -> None:
     """What mounts the host's root, and ``host PROGRAM …``, which runs a program in it."""
     (root / "share").write_text(_SHARE)
-    words = f"HOME={HOME} PATH={shlex.quote(path)}"
+    words = f"HOME={HOME} MEMHP_STATE_DIR={HOME}/memhp PATH={shlex.quote(path)}"
     _put_program(root / "bin/host", f'#!/bin/sh\n{words} exec chroot {HOST} "$@"\n')
 
 

@@ -28,7 +28,7 @@ from memhp.machines.linux.apply import apply_logical
 from memhp.machines.linux.list_blocks import list_blocks
 from memhp.machines.linux.root import Root
 from memhp.machines.qemu.address import QemuAddress
-from memhp.machines.qemu.guest_tree import SCRIPT, plant
+from memhp.machines.qemu.guest_tree import plant, script_for
 from memhp.machines.qemu.machine import QemuMachine
 from memhp.machines.qemu.read_guest import Named, joined, of_guest
 from memhp.machines.qemu.shell_errors import errno_name
@@ -63,6 +63,7 @@ class LabMachine:
 
     can = frozenset(Ability) - {Ability.CENSUS}
     lasts = True
+    changes_by_itself = True
 
     def __init__(self, guest: Guest) -> None:
         self._guest = guest
@@ -76,11 +77,16 @@ class LabMachine:
             _, text = shell.run("cat /proc/sys/kernel/random/boot_id")
         return f"lab:{self._guest.name}:{text.strip()}"
 
+    @property
+    def other_identity(self) -> str:
+        """What it is as a guest of QEMU."""
+        return self._from_outside().identity
+
     def snapshot(self, want: Want = Want.ALL) -> Snapshot:
         """Read the parts asked for, from the guest and from QEMU; raises ``MachineError``."""
         named = Named(machine=self.name, identity=self.identity, want=want)
         with self._guest.shell() as shell:
-            _, text = shell.run(SCRIPT, _SECONDS)
+            _, text = shell.run(script_for(want), _SECONDS)
         with tempfile.TemporaryDirectory() as folder:
             plant(text, Path(folder), self.name)
             guest, available = of_guest(Root(folder, self.name), named)
@@ -90,7 +96,7 @@ class LabMachine:
 
     def settle(self) -> tuple[str, ...]:
         """Finish requests that were answered when nobody listened; returns what has gone."""
-        return self._from_outside().settle()
+        return self._from_outside(self._guest.agent_path()).settle()
 
     def list_blocks(self, want: BlockFile) -> Listing:
         """Copy the guest's files and list its blocks."""
@@ -130,9 +136,9 @@ class LabMachine:
 
             return apply_logical(step, machine=self.name, read=read, write=write)
 
-    def _from_outside(self) -> QemuMachine:
+    def _from_outside(self, agent: str | None = None) -> QemuMachine:
         """The same guest for what needs nobody in it: the physical phase."""
-        sockets = QemuAddress(monitor=self._guest.monitor_path())
+        sockets = QemuAddress(monitor=self._guest.monitor_path(), agent=agent)
         return QemuMachine(self.name, self.address, sockets)
 
     def _with_tree(self, read: Callable[[Root], T]) -> T:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from memhp.core.geometry import GIB, MIB, round_up
 from memhp.core.guest_shape import GuestShape
+from memhp.machines.lab.accelerator import Accel
 from memhp.machines.lab.initrd import ROOT_TAG
 
 AGENT_SOCKET = "qga"
@@ -14,7 +15,7 @@ _ROOM = 24 * GIB
 
 
 def qemu_options(
-    folder: Path, kernel: Path, shape: GuestShape, accel: str = "tcg"
+    folder: Path, kernel: Path, shape: GuestShape, accel: Accel = Accel.TCG
 ) -> Iterator[str]:
     """The arguments behind ``qemu-system-x86_64``; memory is only reserved when used."""
     yield from ("-accel", accel, "-cpu", "max", "-nodefaults", "-display", "none", "-no-reboot")

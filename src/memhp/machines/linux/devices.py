@@ -4,25 +4,28 @@
   ``physical_node*`` (``acpi_bind_memory_blocks()``).
 - virtio-mem: its region is an entry of iomem with the device's name, what came
   of it are the entries ``System RAM (virtio_mem)`` inside.
-- dax: ``resource`` and ``size``; its memory is used while kmem is its driver.
+- dax: ``mappingN``, or ``resource`` and ``size``; it is present, as memory, while
+  kmem is its driver.
 - s390: standby memory that is configured or not, block by block.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 from memhp.core.geometry import NodeId
 from memhp.core.ranges import PhysRange, runs_of
 from memhp.core.snapshot import Device, IomemEntry
 from memhp.core.words import DeviceKind
+from memhp.machines.linux.hotplug_work import is_hotplug_at_work
 from memhp.machines.linux.numbers import indexed, number
 from memhp.machines.linux.root import MEMORY, Root
 
-_ACPI = "sys/bus/acpi/devices"
+ACPI = "sys/bus/acpi/devices"
 _VIRTIO = "sys/bus/virtio/drivers/virtio_mem"
-_DAX = "sys/bus/dax/devices"
+DAX = "sys/bus/dax/devices"
 _STANDBY = "sys/firmware/memory"
+_IDLE = "the kernel works on no eject any longer, and the device is still there"
 _PRESENT = 1
 """Bit 0 of ``_STA`` (ACPI 6.5, 6.3.7)."""
 
@@ -41,27 +44,40 @@ def read_devices(
 
 
 def _acpi(root: Root, block_size_bytes: int) -> Iterator[Device]:
-    for name in sorted(name for name in root.names(_ACPI) if name.startswith("PNP0C80:")):
-        status = number(root.text_if_there(f"{_ACPI}/{name}/status")) or 0
-        blocks = sorted(_bound_blocks(root, f"{_ACPI}/{name}"))
+    names = sorted(name for name in root.names(ACPI) if name.startswith("PNP0C80:"))
+    present = {name: is_present(root, name) for name in names}
+    at_work = is_hotplug_at_work(root) if root.is_writable and any(present.values()) else None
+    for name in names:
+        blocks = bound_blocks(root, name)
         ranges = tuple(_ranges(blocks, block_size_bytes))
         yield Device(
             name=name,
             kind=DeviceKind.DIMM,
             size_bytes=sum(part.size_bytes for part in ranges),
             node=_node_of(root, blocks),
-            present=bool(status & _PRESENT),
+            present=present[name],
             ranges=ranges,
+            pending=at_work if present[name] else None,
+            verdict=_IDLE if present[name] and at_work is False else None,
         )
 
 
-def _bound_blocks(root: Root, device: str) -> Iterator[int]:
-    for name in root.names(device):
+def is_present(root: Root, device: str) -> bool:
+    """Whether an ACPI device is there, by its ``_STA``."""
+    status = number(root.text_if_there(f"{ACPI}/{device}/status")) or 0
+    return bool(status & _PRESENT)
+
+
+def bound_blocks(root: Root, device: str) -> tuple[int, ...]:
+    """The blocks of an ACPI device, ascending."""
+    found = []
+    for name in root.names(f"{ACPI}/{device}"):
         if name.startswith("physical_node"):
-            target = root.link(f"{device}/{name}")
+            target = root.link(f"{ACPI}/{device}/{name}")
             block = indexed(os.path.basename(target), "memory")
             if block is not None:
-                yield block
+                found.append(block)
+    return tuple(sorted(found))
 
 
 def _virtio_mem(
@@ -83,22 +99,41 @@ def _virtio_mem(
 
 
 def _dax(root: Root, iomem: tuple[IomemEntry, ...]) -> Iterator[Device]:
-    for name in sorted(name for name in root.names(_DAX) if name.startswith("dax")):
-        folder = f"{_DAX}/{name}"
-        size = number(root.text_if_there(f"{folder}/size"), 0) or 0
-        start = number(root.text_if_there(f"{folder}/resource"), 0)
+    for name in sorted(name for name in root.names(DAX) if name.startswith("dax")):
+        folder = f"{DAX}/{name}"
         node = number(root.text_if_there(f"{folder}/target_node"))
-        ranges: tuple[PhysRange, ...] = ()
-        if start is not None and size and os.path.basename(root.link(f"{folder}/driver")) == "kmem":
-            ranges = tuple(_ram_inside(PhysRange.at(start, size), iomem))
+        is_memory = driver_of(root, name) == "kmem"
+        parts = dax_ranges(root, name) if is_memory else ()
         yield Device(
             name=name,
             kind=DeviceKind.DAX,
-            size_bytes=size,
+            size_bytes=number(root.text_if_there(f"{folder}/size"), 0) or 0,
             node=None if node is None or node < 0 else NodeId(node),
-            present=True,
-            ranges=ranges,
+            present=is_memory,
+            ranges=tuple(ram for part in parts for ram in _ram_inside(part, iomem)),
         )
+
+
+def driver_of(root: Root, device: str) -> str:
+    """The driver of a dax device; empty while it has none."""
+    return os.path.basename(root.link(f"{DAX}/{device}/driver"))
+
+
+def dax_ranges(root: Root, device: str) -> tuple[PhysRange, ...]:
+    """The addresses of a dax device, none where they cannot be seen."""
+    folder = f"{DAX}/{device}"
+    mappings = sorted(name for name in root.names(folder) if name.startswith("mapping"))
+    parts = []
+    for name in mappings:
+        first, last = (
+            number(root.text_if_there(f"{folder}/{name}/{edge}"), 0) for edge in ("start", "end")
+        )
+        if first is not None and last is not None and first <= last:
+            parts.append(PhysRange.inclusive(first, last))
+    size = number(root.text_if_there(f"{folder}/size"), 0) or 0
+    start = number(root.text_if_there(f"{folder}/resource"), 0)
+    whole = () if start is None or not size else (PhysRange.at(start, size),)
+    return tuple(parts) or whole
 
 
 def _standby(root: Root, block_size_bytes: int) -> Iterator[Device]:
@@ -132,7 +167,7 @@ def _ranges(blocks: Iterable[int], block_size_bytes: int) -> Iterator[PhysRange]
         yield PhysRange(start=first * block_size_bytes, end=(last + 1) * block_size_bytes)
 
 
-def _node_of(root: Root, blocks: list[int]) -> NodeId | None:
+def _node_of(root: Root, blocks: Sequence[int]) -> NodeId | None:
     """The node of a device's first block; ``None`` while it has none."""
     for name in root.names(f"{MEMORY}/memory{blocks[0]}") if blocks else ():
         node = indexed(name, "node")

@@ -1,24 +1,26 @@
 """A Linux machine behind the door that every machine has: this host, a saved tree, a model."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from memhp.core.census import BlockCensus
-from memhp.core.errors import NotSupported
 from memhp.core.geometry import BlockId
 from memhp.core.limits import Limits
 from memhp.core.listing import BlockFile, Listing
 from memhp.core.machine import Tell
 from memhp.core.outcome import Outcome
-from memhp.core.plan import OfflineBlock, Step
+from memhp.core.owners import Owners
+from memhp.core.plan import Action, AddDevice, OfflineBlock, RemoveDevice, Step
 from memhp.core.snapshot import Snapshot, Want
 from memhp.core.words import Ability
 from memhp.machines.linux.apply import apply_logical
 from memhp.machines.linux.list_blocks import list_blocks
 from memhp.machines.linux.lister import open_root
 from memhp.machines.linux.live_write import GRACE, Watch, write_live
+from memhp.machines.linux.physical import apply_physical, warnings, why_not
 from memhp.machines.linux.pressure import read_pressure
+from memhp.machines.linux.read_census import can_count
 from memhp.machines.linux.rivals import read_rivals
 from memhp.machines.linux.root import Root
 from memhp.machines.linux.sight import sight_of, wait_for_blocks_on_their_way
@@ -28,7 +30,9 @@ from memhp.machines.linux.watched_write import watched
 if TYPE_CHECKING:  # the model is needed by what boots it alone
     from memhp.model.boot_inputs import BootInputs
 
-_LIVE_ABILITIES = frozenset({Ability.ONLINE, Ability.OFFLINE})
+_LIVE_ABILITIES = frozenset(
+    {Ability.ONLINE, Ability.OFFLINE, Ability.ADD_DEVICE, Ability.REMOVE_DEVICE}
+)
 
 
 class LinuxMachine:
@@ -39,12 +43,22 @@ class LinuxMachine:
         self._limits = limits or Limits()
         self.name = root.name
         self.address = root.name if root.is_live else f"linux:{os.path.abspath(root.folder)}"
-        self.can = _LIVE_ABILITIES if root.is_writable else frozenset[Ability]()
+
+    @property
+    def can(self) -> frozenset[Ability]:
+        """What this user may ask for: pages are counted where they may be read."""
+        logical = _LIVE_ABILITIES if self._root.is_writable else frozenset[Ability]()
+        return logical | {Ability.CENSUS} if can_count(self._root) else logical
 
     @property
     def lasts(self) -> bool:
         """What is done to the host or a mounted model lasts; a saved tree stays as it is."""
         return self._root.is_writable
+
+    @property
+    def changes_by_itself(self) -> bool:
+        """The host does; a mounted model and a saved tree do not."""
+        return self._root.is_live
 
     @property
     def identity(self) -> str:
@@ -53,6 +67,19 @@ class LinuxMachine:
         That of a mounted model is the model's.
         """
         return identity_of(self._root)
+
+    @property
+    def plugged_by_hand(self) -> bool:
+        """Nobody inside a machine can put a device in."""
+        return True
+
+    def why_not(self, action: Action) -> str | None:
+        """What keeps a device from going or coming; a saved tree says so itself."""
+        return why_not(self._root, action) if self._root.is_writable else None
+
+    def warnings(self, action: Action) -> tuple[str, ...]:
+        """What a person should know before this is done."""
+        return warnings(action)
 
     def snapshot(self, want: Want = Want.ALL) -> Snapshot:
         """Read the parts asked for, and no others; raises ``MachineError``."""
@@ -68,9 +95,26 @@ class LinuxMachine:
         """Read the wanted files of every block; raises ``MachineError``."""
         return list_blocks(self._root, want)
 
-    def census(self, blocks: Sequence[BlockId]) -> Mapping[BlockId, BlockCensus]:  # noqa: ARG002
-        """Not yet: raises ``NotSupported``."""
-        raise NotSupported(machine=self.name, operation="count pages", advice="a model machine can")
+    def census(self, blocks: Sequence[BlockId]) -> Mapping[BlockId, BlockCensus]:
+        """Count what ``/proc/kpageflags`` shows; a block that is not online is all free.
+
+        Raises ``NoSuchObject``, and ``MachineError`` where the file cannot be read.
+        """
+        from memhp.machines.linux.census import count_blocks  # noqa: PLC0415
+
+        return count_blocks(self._root, blocks)
+
+    def census_notes(self, counted: Collection[BlockCensus]) -> tuple[str, ...]:
+        """What else is known about pages that the census cannot tell, in sentences."""
+        from memhp.machines.linux.census_notes import read_notes  # noqa: PLC0415
+
+        return read_notes(self._root, counted)
+
+    def owners(self, blocks: Sequence[BlockId]) -> Owners:
+        """Who holds pages of blocks, as far as the kernel shows; raises ``MachineError``."""
+        from memhp.machines.linux.owners import read_owners  # noqa: PLC0415
+
+        return read_owners(self._root, blocks)
 
     def cautions(self) -> tuple[str, ...]:
         """Who else brings memory online here, and what cannot be measured."""
@@ -99,11 +143,13 @@ class LinuxMachine:
         return LinuxMachine(self._root, limits)
 
     def apply(self, step: Step, *, until: float | None, tell: Tell) -> Outcome:
-        """Carry out one step of the logical phase and read back what came of it.
+        """Carry out one step and read back what came of it.
 
-        Raises ``NotSupported`` for the physical phase, for a saved tree, and for
+        Raises ``NotSupported`` for what a person does, for a saved tree, and for
         this host while ``MEMHP_NO_LIVE_WRITES`` is set.
         """
+        if isinstance(step.action, RemoveDevice | AddDevice):
+            return apply_physical(self._root, step, until=until, tell=tell)
         if not isinstance(step.action, OfflineBlock) or not self._root.is_writable:
             return self._write(step, until, None)
         sight = sight_of(self._root, step.action.block)

@@ -89,6 +89,15 @@ class Root:
         except OSError:
             return ""
 
+    def why_unwritable(self, relative: str) -> str | None:
+        """What to do about a file that this process may not write; ``None`` where it may."""
+        path = self.path(relative)
+        if os.access(path, os.W_OK):
+            return None
+        if os.geteuid() != 0:
+            return f"run it as root: nobody else may write {path}"
+        return f"{path} cannot be written, as in a container: run it on the host"
+
     def unreadable(self, relative: str, err: Exception) -> MachineError:
         """The error for a file that is there and cannot be read."""
         why = err.strerror if isinstance(err, OSError) else str(err)

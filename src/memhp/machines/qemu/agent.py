@@ -7,23 +7,16 @@ a deadline; its other commands hold the whole agent up and cannot be cancelled.
 
 import asyncio
 import base64
-import math
-import secrets
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from memhp.core.errors import CommandDenied, ContactLost, MachineLocked, NoSuchMachine
-from memhp.machines.qemu.connection import Connection, connect_agent
+from memhp.core.errors import CommandDenied, ContactLost
+from memhp.machines.qemu.connection import Connection
 
-_SYNC_SECONDS: Final = 10.0
-_TRIES: Final = 2
-"""The first may meet what somebody else left in the agent's input."""
 _END_SECONDS: Final = 30.0
-_FIRST_POLL, _LAST_POLL = 0.02, 0.1
-_PART = 0.5
+_FIRST_POLL, _LAST_POLL = 0.01, 0.1
 _CHUNK: Final = 1 << 16
 _MOST_BYTES: Final = 1 << 24
 _RUN = frozenset({"guest-exec", "guest-exec-status"})
@@ -73,23 +66,67 @@ class Agent:
         """Whether it brings blocks online and takes them offline, in whatever zone."""
         return self._allowed >= _SET
 
-    async def run(self, script: str, until: float | None = None, expected: float = 0.0) -> Ran:
-        """Run a shell script in the guest; at the deadline, or when interrupted, end it.
+    async def run(self, arguments: Sequence[str]) -> Ran:
+        """Run the guest's shell with these arguments to its end; when interrupted, end it.
 
-        It is not asked about before most of the ``expected`` seconds are over: each
-        question takes time from what it does. Raises ``ContactLost`` where it
-        does not even end then.
+        Raises ``ContactLost`` where it does not even end then.
         """
-        arguments = {"path": "/bin/sh", "arg": ["-c", script], "capture-output": True}
-        answer = await self._connection.ask("guest-exec", arguments)
-        pid = self._connection.field(answer, "pid", int)
+        pid = await self.start(arguments)
         try:
-            await asyncio.sleep(min(expected * _PART, _left(until)))
-            ran = await self._ended(pid, until)
+            ran = await self._ended(pid, None)
         except asyncio.CancelledError:
-            await self._end(pid)
+            await self.end(pid)
             raise
-        return ran if ran is not None else await self._end(pid)
+        return ran if ran is not None else await self.end(pid)
+
+    async def start(self, arguments: Sequence[str]) -> int:
+        """Start the guest's shell with these arguments; returns its process."""
+        words = {"path": "/bin/sh", "arg": list(arguments), "capture-output": True}
+        answer = await self._connection.ask("guest-exec", words)
+        return self._connection.field(answer, "pid", int)
+
+    async def how_ended(self, pid: int) -> Ran | None:
+        """How what was started has ended; ``None`` while it goes on. To be asked until it has."""
+        try:
+            status = await self._connection.ask("guest-exec-status", {"pid": pid})
+        except CommandDenied as err:
+            raise self.lost("was started anew, and knows nothing of what it ran") from err
+        return self._ran(status) if self._connection.field(status, "exited", bool) else None
+
+    async def end(self, pid: int) -> Ran:
+        """End what was started; raises ``ContactLost`` where that does not help."""
+        await self.start(["-c", f"kill -KILL {pid}"])
+        return await self.end_of(pid)
+
+    async def end_of(self, pid: int) -> Ran:
+        """How what was just ended has ended; raises ``ContactLost`` where it goes on."""
+        ran = await self._ended(pid, time.monotonic() + _END_SECONDS)
+        if ran is None:
+            raise self._connection.lost("cannot end what it runs in the guest")
+        return ran
+
+    async def open_to_read(self, path: str) -> int | None:
+        """Open a file of the guest; ``None`` where it cannot be opened."""
+        try:
+            return await self._connection.ask_for(
+                "guest-file-open", int, {"path": path, "mode": "r"}
+            )
+        except CommandDenied:
+            return None
+
+    async def read_on(self, file: int) -> str:
+        """What has come to an open file since it was read last."""
+        piece = await self._connection.ask("guest-file-read", {"handle": file, "count": _CHUNK})
+        text = self._connection.field(piece, "buf-b64", str) if "buf-b64" in piece else ""
+        return self._decoded(text).decode("utf-8", "replace")
+
+    async def close(self, file: int) -> None:
+        """Close an open file."""
+        await self._close(file)
+
+    def lost(self, problem: str) -> ContactLost:
+        """The error of an agent that answers no more."""
+        return self._connection.lost(problem)
 
     async def read_file(self, path: str) -> bytes | None:
         """Read a file of the guest; ``None`` where it cannot be opened."""
@@ -149,21 +186,13 @@ class Agent:
         """Wait for a program; ``None`` where it has not ended at the deadline."""
         pause = _FIRST_POLL
         while True:
-            status = await self._connection.ask("guest-exec-status", {"pid": pid})
-            if self._connection.field(status, "exited", bool):
-                return self._ran(status)
+            ran = await self.how_ended(pid)
+            if ran is not None:
+                return ran
             if until is not None and time.monotonic() >= until:
                 return None
             await asyncio.sleep(pause)
             pause = min(_LAST_POLL, pause * 1.5)
-
-    async def _end(self, pid: int) -> Ran:
-        arguments = {"path": "/bin/sh", "arg": ["-c", f"kill -KILL {pid}"]}
-        await self._connection.ask("guest-exec", arguments)
-        ran = await self._ended(pid, time.monotonic() + _END_SECONDS)
-        if ran is None:
-            raise self._connection.lost("cannot end what it runs in the guest")
-        return ran
 
     async def _read_all(self, file: int) -> bytes:
         found = b""
@@ -193,46 +222,3 @@ class Agent:
         except CommandDenied:
             # What could not be flushed cannot be closed well either, and is closed.
             return
-
-
-@asynccontextmanager
-async def agent_at(path: str | None, machine: str) -> AsyncIterator[Agent | None]:
-    """The agent that answers behind a socket; ``None`` where none does."""
-    for last in (False,) * (_TRIES - 1) + (True,):
-        opened = None if path is None else await _try(path, machine)
-        if opened is not None or path is None or last:
-            break
-    if opened is None:
-        yield None
-        return
-    stack, agent = opened
-    try:
-        yield agent
-    finally:
-        await stack.__aexit__(None, None, None)
-
-
-def _left(until: float | None) -> float:
-    return math.inf if until is None else max(0.0, until - time.monotonic())
-
-
-async def _try(path: str, machine: str) -> tuple[Any, Agent] | None:
-    stack = connect_agent(path, machine)
-    try:
-        connection = await stack.__aenter__()
-    except (NoSuchMachine, MachineLocked):
-        return None
-    try:
-        return stack, await _greeted(connection)
-    except (ContactLost, CommandDenied):
-        await stack.__aexit__(None, None, None)
-        return None
-
-
-async def _greeted(connection: Connection) -> Agent:
-    await connection.ask("guest-sync", {"id": secrets.randbelow(1 << 30)}, within=_SYNC_SECONDS)
-    info = await connection.ask("guest-info", within=_SYNC_SECONDS)
-    commands = connection.field(info, "supported_commands", list)
-    enabled = [c for c in commands if isinstance(c, dict) and c.get("enabled")]
-    names = [connection.field(command, "name", str) for command in enabled]
-    return Agent(connection, frozenset(names))

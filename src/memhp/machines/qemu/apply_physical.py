@@ -67,22 +67,24 @@ async def _taken_or_back(
         return outcome
     where = PhysRange.at(device.start, device.size_bytes)
     if isinstance(outcome, Done):
-        if agent is None or await _has_blocks(agent, where):
+        why = None if agent is None else await _why_no_blocks(agent, where)
+        if why is None:
             return Done(note=f"at {where}")
         # Linux reports success even where it has rejected the memory (acpi_memory_device_add()).
-        outcome = Refused(reason=f"the guest's kernel did not take the memory at {where}")
+        outcome = Refused(reason=f"the guest's kernel did not take the memory at {where}{why}")
     back = await unplug(session.monitor, name, time.monotonic() + _TAKE_BACK_SECONDS)
     return outcome if back.removed else Unanswered(asked=f"take {name} back")
 
 
-async def _has_blocks(agent: Agent, where: PhysRange) -> bool:
-    """Whether the guest made blocks of a range; so it is where the agent cannot tell."""
+async def _why_no_blocks(agent: Agent, where: PhysRange) -> str | None:
+    """Why the guest made no blocks of a range; ``None`` where it did, or the agent cannot tell."""
     if not agent.can_list:
-        return True
+        return None
     size = await agent.block_size()
     if where.start % size or where.end % size:
-        return False
-    return set(range(where.start // size, where.end // size)) <= set(await agent.blocks())
+        return f", which is no multiple of its memory blocks of {format_size(size)}"
+    made = set(await agent.blocks())
+    return None if set(range(where.start // size, where.end // size)) <= made else ""
 
 
 async def _resize(

@@ -7,6 +7,7 @@ serves one client at a time: who comes second hears nothing.
 
 import asyncio
 import logging
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -154,21 +155,32 @@ async def connect_monitor(path: str, machine: str) -> AsyncIterator[Connection]:
 
 
 @asynccontextmanager
-async def connect_agent(path: str, machine: str) -> AsyncIterator[Connection]:
-    """Talk to a guest's agent, which greets nobody; whether one is there has to be asked."""
+async def connect_agent(
+    path: str, machine: str, connected: socket.socket | None = None
+) -> AsyncIterator[Connection]:
+    """Talk to a guest's agent, which greets nobody; whether one is there has to be asked.
+
+    ``connected`` is a socket that is connected to it already.
+    """
     client = _client(machine)
     client.await_greeting = False
     client.negotiate = False
-    await _connect(client, path, machine, "agent's socket")
+    await _connect(client, path, machine, "agent's socket", connected)
     async with _closing(client):
         yield Connection(client, machine, "its guest agent")
 
 
-async def _connect(client: "QMPClient", path: str, machine: str, what: str) -> None:
+async def _connect(
+    client: "QMPClient",
+    path: str,
+    machine: str,
+    what: str,
+    connected: socket.socket | None = None,
+) -> None:
     from qemu.qmp import ConnectError  # noqa: PLC0415
 
     try:
-        await asyncio.wait_for(client.connect(path), CONNECT_SECONDS)
+        await asyncio.wait_for(_negotiated(client, connected or path), CONNECT_SECONDS)
     except TimeoutError as err:
         raise MachineLocked(
             machine=machine,
@@ -187,6 +199,23 @@ async def _connect(client: "QMPClient", path: str, machine: str, what: str) -> N
             problem=f"has no {what} at {path} ({_reason(cause)})",
             advice="give the path of the socket that QEMU listens on",
         ) from err
+
+
+async def _negotiated(client: "QMPClient", where: str | socket.socket) -> None:
+    """Connect; once more where an event came before the answer to the negotiation.
+
+    QEMU sends events from the moment at which it takes the capabilities, before it
+    has said so, and the library takes the first that comes for the answer.
+    """
+    from qemu.qmp import ConnectError  # noqa: PLC0415
+
+    try:
+        await client.connect(where)
+    except ConnectError as err:
+        told = getattr(err.exc, "exc", None)
+        if not isinstance(told, AssertionError) or isinstance(where, socket.socket):
+            raise
+        await client.connect(where)
 
 
 def _reason(err: OSError) -> str:

@@ -2,20 +2,19 @@
 
 Other guests are seen by their QEMU processes alone: each counts with what it
 was given at its start, or with what it has taken by now where that is more.
+What has been added to one since, and is not in use yet, cannot be seen so.
 """
 
-import itertools
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
-from memhp.core.geometry import GIB, KIB, MIB
+from memhp.core.geometry import KIB
 from memhp.core.snapshot import HostBudget
+from memhp.machines.qemu.start_memory import memory_at_start
 
 _ROW: Final = re.compile(r"^(MemTotal|MemAvailable|VmRSS):\s+(\d+) kB", re.MULTILINE)
-_MEMORY: Final = re.compile(r"(?:size=)?(\d+)([kKmMgGtT]?)[bB]?(?:,|$)")
-_UNITS: Final = {"k": KIB, "m": MIB, "g": GIB, "t": GIB << 10, "": MIB}
 
 
 def read_budget(guest_bytes: int, pid: int | None) -> HostBudget | None:
@@ -31,14 +30,6 @@ def read_budget(guest_bytes: int, pid: int | None) -> HostBudget | None:
         total_bytes=rows["MemTotal"],
         promised_bytes=used + others + mine,
     )
-
-
-def memory_at_start(arguments: Sequence[str]) -> int:
-    """What a QEMU process was given with ``-m``; 0 where it is not said so. Pure."""
-    for word, following in itertools.pairwise(arguments):
-        if word == "-m" and (found := _MEMORY.match(following)):
-            return int(found[1]) * _UNITS[found[2].lower()]
-    return 0
 
 
 def _others(pid: int | None) -> Iterator[tuple[int, int]]:

@@ -2,7 +2,9 @@
 
 libvirt, Proxmox and Incus each keep an account of a guest's memory of their
 own; what is changed behind their back is lost at the next start, or makes them
-fail. Known by where the monitor lies and by the process's command line.
+fail. Known by where the monitor lies (also behind a link), by the process's
+command line, and by the control group that systemd was asked to put it in:
+``machine-qemu…scope`` for libvirt, ``qemu.slice/ID.scope`` for Proxmox VE.
 """
 
 import itertools
@@ -17,10 +19,16 @@ from typing import Final
 from memhp.core.errors import NotSupported
 
 _PATHS: Final[Mapping[str, re.Pattern[str]]] = {
-    "libvirt": re.compile(r"/libvirt/(qemu|run)?/?"),
+    "libvirt": re.compile(r"/libvirt/qemu/"),
     "Proxmox VE": re.compile(r"/run/qemu-server/"),
-    "Incus": re.compile(r"/(incus|incusd|lxd)/"),
+    "Incus": re.compile(r"/(run|lib|log|common)/(incus|lxd)/"),
 }
+_GROUPS: Final[Mapping[str, re.Pattern[str]]] = {
+    "libvirt": re.compile(r"/machine-qemu[^/]*\.scope"),
+    "Proxmox VE": re.compile(r"/qemu\.slice/\d+\.scope"),
+}
+_DAEMONS: Final = frozenset({"libvirtd", "virtqemud"})
+"""They make the monitor's socket themselves and hand it to QEMU."""
 _ADVICE: Final = {
     "libvirt": "use 'virsh attach-device', 'detach-device' or 'update-memory-device'",
     "Proxmox VE": "use 'qm set ID --memory'",
@@ -32,16 +40,23 @@ _ADVICE: Final = {
 class Emulator:
     """The process that listens at a socket. ``started`` counts clock ticks since the host booted.
 
-    ``arguments`` is empty where it may not be read.
+    ``arguments`` and ``group`` (its control groups) are empty where they may not
+    be read.
     """
 
     pid: int
     started: int
     arguments: tuple[str, ...]
+    group: str = ""
 
 
-def owner_of(path: str, arguments: Sequence[str]) -> str | None:
-    """Which manager a QEMU process belongs to, by its monitor's path and its command line. Pure."""
+def owner_of(path: str, arguments: Sequence[str], group: str = "") -> str | None:
+    """Which manager a QEMU process belongs to, by what is known of it. Pure."""
+    for owner, pattern in _GROUPS.items():
+        if pattern.search(group):
+            return owner
+    if arguments and arguments[0].rpartition("/")[2] in _DAEMONS:
+        return "libvirt"
     places = [path, *_files(arguments)]
     for owner, pattern in _PATHS.items():
         if any(pattern.search(place) for place in places):
@@ -53,9 +68,10 @@ def owner_of(path: str, arguments: Sequence[str]) -> str | None:
     return None
 
 
-def check_owner(machine: str, path: str, arguments: Sequence[str]) -> None:
+def check_owner(machine: str, path: str, emulator: Emulator | None = None) -> None:
     """Raise ``NotSupported`` for a guest that another manager runs."""
-    owner = owner_of(path, arguments)
+    words, group = ((), "") if emulator is None else (emulator.arguments, emulator.group)
+    owner = owner_of(path, words, group) or owner_of(os.path.realpath(path), ())
     if owner is not None:
         raise NotSupported(
             machine=machine,
@@ -80,8 +96,21 @@ def emulator_behind(path: str) -> Emulator | None:
             words = file.read().rstrip(b"\0").split(b"\0")
     except OSError:
         return None
-    # Field 22 of proc(5), counted behind the name, which may hold anything.
-    return Emulator(pid=pid, started=int(fields[19]), arguments=tuple(map(os.fsdecode, words)))
+    return Emulator(
+        pid=pid,
+        # Field 22 of proc(5), counted behind the name, which may hold anything.
+        started=int(fields[19]),
+        arguments=tuple(map(os.fsdecode, words)),
+        group=_group(pid),
+    )
+
+
+def _group(pid: int) -> str:
+    try:
+        with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
 
 
 def _files(arguments: Sequence[str]) -> list[str]:

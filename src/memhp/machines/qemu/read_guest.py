@@ -1,6 +1,7 @@
 """One reading of a guest: QEMU's account, joined by address with what the guest itself shows."""
 
 import asyncio
+import os
 import re
 import tempfile
 import time
@@ -18,7 +19,7 @@ from memhp.machines.linux.root import Root
 from memhp.machines.linux.take_snapshot import take_snapshot
 from memhp.machines.qemu.agent import Agent
 from memhp.machines.qemu.devices import Account, Backend, MemoryDevice, backend_name
-from memhp.machines.qemu.guest_tree import SCRIPT, fetch, plant
+from memhp.machines.qemu.guest_tree import fetch, plant, script_for
 from memhp.machines.qemu.owner import Emulator
 
 T = TypeVar("T")
@@ -26,6 +27,7 @@ _KINDS: Final = {"dimm": DeviceKind.DIMM, "virtio-mem": DeviceKind.VIRTIO_MEM}
 _OF_GUEST: Final = Want.BLOCKS | Want.ZONES | Want.NODES | Want.IOMEM | Want.POLICY
 _ON_THE_WAY_SECONDS: Final = 60.0
 _PAUSE_SECONDS: Final = 0.25
+_RAM: Final = "/dev/shm"  # noqa: S108 - a new folder in it, by tempfile
 _BACKEND: Final = re.compile(r"(?:memdev|memory-backend)=([^,]+)")
 
 
@@ -56,21 +58,36 @@ async def read_guest(agent: Agent | None, named: Named) -> tuple[Snapshot, int |
         return await _by_blocks(agent, nothing), None
     end = time.monotonic() + _ON_THE_WAY_SECONDS
     while True:
-        found = await with_tree(agent, named.machine, lambda root: of_guest(root, named))
+        found = await with_tree(
+            agent, named.machine, lambda root: of_guest(root, named), named.want
+        )
         moving = any(b.state is BlockState.GOING_OFFLINE for b in found[0].blocks)
         if not moving or time.monotonic() >= end:
             return found
         await asyncio.sleep(_PAUSE_SECONDS)
 
 
-async def with_tree(agent: Agent, machine: str, read: Callable[[Root], T]) -> T:
+async def with_tree(
+    agent: Agent,
+    machine: str,
+    read: Callable[[Root], T],
+    want: Want = Want.BLOCKS,
+    *,
+    removable: bool = False,
+) -> T:
     """Bring the guest's files to this host for as long as they are read."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=_ram()) as folder:
         if agent.can_run:
-            plant((await agent.run(SCRIPT)).text, Path(folder), machine)
+            ran = await agent.run(["-c", script_for(want, removable=removable)])
+            plant(ran.text, Path(folder), machine)
         else:
-            await fetch(agent, Path(folder))
+            await fetch(agent, Path(folder), want)
         return read(Root(folder, machine))
+
+
+def _ram() -> str | None:
+    """A folder in memory, where there is one: the tree is gone a moment later."""
+    return _RAM if os.access(_RAM, os.W_OK | os.X_OK) else None
 
 
 def of_guest(root: Root, named: Named) -> tuple[Snapshot, int | None]:

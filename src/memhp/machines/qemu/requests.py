@@ -5,21 +5,29 @@ small object notes it for as long as QEMU runs: which backend is to be freed,
 and what the guest's last verdict was at that moment, so that an old refusal is
 not taken for the answer. An addition notes the backend that is left where it
 is killed half-way. Whoever comes next, from whatever journal, knows.
+
+So it is with a program in the guest that takes several blocks in turn, and
+would go on for a while though its memhp has died.
 """
 
 import json
-from collections.abc import Mapping
+import re
+import secrets
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from memhp.core.errors import CommandDenied
 from memhp.machines.qemu.connection import Connection
+from memhp.machines.qemu.words import EJECTION
 
 NO_VERDICT: Final = (-1, -1)
 """Before an addition: no verdict of a guest reads so, and none is waited for."""
 _PREFIX: Final = "memhp-asked-"
 _SENT: Final = "memhp-sent-"
+_RUN: Final = "memhp-run-"
+_TAG: Final = re.compile(f"{_RUN}[0-9a-f]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +44,11 @@ class Asked:
     sent: bool = False
 
     def answered_by(self, verdict: tuple[int, int]) -> bool:
-        """Whether a verdict is news since the question."""
-        return verdict != self.before
+        """Whether a verdict is news since the question, and about it.
+
+        A guest that was paused may say only now that it has taken the device.
+        """
+        return self.before == NO_VERDICT or (verdict != self.before and verdict[0] in EJECTION)
 
 
 async def note_request(monitor: Connection, asked: Asked) -> None:
@@ -66,6 +77,29 @@ async def read_requests(monitor: Connection) -> Mapping[str, Asked]:
     devices = [name.removeprefix(_PREFIX) for name in names if name.startswith(_PREFIX)]
     found = [await _read(monitor, device, sent=f"{_SENT}{device}" in names) for device in devices]
     return {asked.device: asked for asked in found if asked is not None}
+
+
+def new_tag() -> str:
+    """A name for a run of blocks in the guest, which no other has."""
+    return f"{_RUN}{secrets.token_hex(6)}"
+
+
+async def note_run(monitor: Connection, tag: str) -> None:
+    """Note that a program in the guest, which has this tag in its name, takes blocks in turn."""
+    await _note(monitor, tag, "run")
+
+
+async def forget_run(monitor: Connection, tag: str) -> None:
+    """Take that note away."""
+    with suppress(CommandDenied):
+        await monitor.ask("object-del", {"id": tag})
+
+
+async def runs_left(monitor: Connection) -> Sequence[str]:
+    """The tags of runs whose memhp has not seen their end."""
+    objects = await monitor.ask_for_items("qom-list", {"path": "/objects"})
+    names = [monitor.field(item, "name", str) for item in objects]
+    return [name for name in names if _TAG.fullmatch(name)]
 
 
 async def _note(monitor: Connection, name: str, text: str) -> None:

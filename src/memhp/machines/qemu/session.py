@@ -7,8 +7,9 @@ from typing import Final
 
 from memhp.core.errors import MachineError
 from memhp.machines.qemu.address import QemuAddress
-from memhp.machines.qemu.agent import Agent, agent_at
+from memhp.machines.qemu.agent import Agent
 from memhp.machines.qemu.connection import Connection, connect_monitor
+from memhp.machines.qemu.open_agent import AgentLine, agent_at
 from memhp.machines.qemu.owner import Emulator, check_owner, emulator_behind
 
 _MIGRATING: Final = frozenset(
@@ -51,9 +52,9 @@ async def open_session(
     Raises ``NotSupported`` for one that another manager owns, ``MachineError``
     for one that migrates and is to be changed, and what ``connect_monitor()`` does.
     """
-    check_owner(machine, address.monitor, ())
+    check_owner(machine, address.monitor)
     process = emulator_behind(address.monitor)
-    check_owner(machine, address.monitor, () if process is None else process.arguments)
+    check_owner(machine, address.monitor, process)
     async with connect_monitor(address.monitor, machine) as monitor:
         if changing:
             await _check_migration(monitor, machine)
@@ -63,12 +64,18 @@ async def open_session(
 
 @asynccontextmanager
 async def agent_of(
-    session: Session, address: QemuAddress, machine: str
+    session: Session, address: QemuAddress, machine: str, line: AgentLine | None = None
 ) -> AsyncIterator[Agent | None]:
-    """The agent of a guest that runs; ``None`` where none can answer, told without waiting."""
+    """The agent of a guest that runs; ``None`` where none can answer, told without waiting.
+
+    By the ``line`` that is held, if one is.
+    """
     there = address.agent is not None and session.runs
-    if there and not await _port_is_open(session.monitor, address.agent or ""):
+    if there and not await port_is_open(session.monitor, address.agent or ""):
         there = False
+    if there and line is not None:
+        yield await line.agent()
+        return
     async with agent_at(address.agent if there else None, machine) as agent:
         yield agent
 
@@ -83,7 +90,7 @@ async def _check_migration(monitor: Connection, machine: str) -> None:
         )
 
 
-async def _port_is_open(monitor: Connection, path: str) -> bool:
+async def port_is_open(monitor: Connection, path: str) -> bool:
     """Whether a program in the guest holds the other end; what QEMU does not know may be so."""
     place = path.rpartition("/")[2]
     for port in await monitor.ask_for_items("query-chardev"):

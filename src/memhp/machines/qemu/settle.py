@@ -1,19 +1,22 @@
 """Finishing what was answered when nobody listened, before anything else is done with a guest.
 
-What waits for its answer goes on waiting. Two things only look so: a request
-that memhp was killed just before sending, and one that was refused again in
-the same words, which changes nothing that QEMU shows.
+What waits for its answer goes on waiting. Some things only look so: a request
+that memhp was killed just before sending; one that was refused again in the
+same words, which changes nothing that QEMU shows; and one that a paused guest
+was sent beside another, of which its firmware tells it one at a time.
 """
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
+from memhp.machines.qemu.agent import Agent
 from memhp.machines.qemu.connection import Connection
 from memhp.machines.qemu.devices import Account, MemoryDevice, read_account
+from memhp.machines.qemu.guest_run import end_arguments
 from memhp.machines.qemu.physical import ask_to_go, free
-from memhp.machines.qemu.requests import Asked, forget_request
+from memhp.machines.qemu.requests import Asked, forget_request, forget_run
 from memhp.machines.qemu.words import EJECTION
 
 _LATE_SECONDS: Final = 5.0
@@ -27,10 +30,12 @@ async def settle(monitor: Connection, *, runs: bool) -> tuple[str, ...]:
     A guest that ``runs`` may be about to answer, so it is given a moment.
     """
     account = await _after_a_moment(monitor, _LATE_SECONDS if runs else 0.0)
+    if not account.asked:
+        return ()
     for device, asked in _waiting(account) if runs else ():
         if not asked.sent:
             await forget_request(monitor, device.name)
-        elif asked.before[0] in EJECTION:
+        elif asked.before[0] in EJECTION or device.verdict != asked.before:
             # QEMU takes the request twice, and this time its answer is heard.
             await ask_to_go(monitor, device, time.monotonic() + _LATE_SECONDS)
     account = await read_account(monitor)
@@ -41,6 +46,18 @@ async def settle(monitor: Connection, *, runs: bool) -> tuple[str, ...]:
     for name in account.asked.keys() - waiting:
         await forget_request(monitor, name)
     return tuple(gone)
+
+
+async def end_runs(tags: Sequence[str], monitor: Connection, agent: Agent | None) -> None:
+    """End what memhp, killed, has left running in the guest; its last block is put back.
+
+    Without an agent that runs programs nobody can: the notes stay.
+    """
+    if agent is None or not agent.can_run:
+        return
+    for tag in tags:
+        await agent.run(end_arguments(tag))
+        await forget_run(monitor, tag)
 
 
 async def _after_a_moment(monitor: Connection, seconds: float) -> Account:

@@ -1,7 +1,7 @@
 """Which zones fill in which order with anonymous memory, there and in the model."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -16,6 +16,7 @@ from memhp.model.pages.frames import FREE_TAIL, UNMOVABLE, Frames
 from memhp.model.pages.gfp import GFP_HIGHUSER_MOVABLE
 from memhp.model.pages.pages import Pages
 from memhp.model.pages.words import MAX_ORDER, MigrateType
+from memhp.model.profile import profile_like
 
 _LARGEST: Final = 1 << MAX_ORDER
 _ENOUGH: Final = 0.02
@@ -91,7 +92,7 @@ def read_filling(file: Path) -> Filling:
 
 def model_filling(recorded: Filling) -> Filling:
     """Take single pages of anonymous memory from the same zones in the model, step by step."""
-    pages = _pages(recorded.zones)
+    pages = _pages(recorded)
     step = pages_of(recorded.step_mib * MIB)
     free = [_free(pages)]
     while True:
@@ -106,10 +107,12 @@ def _free(pages: Pages) -> tuple[int, ...]:
     return tuple(area.free for area in pages.areas)
 
 
-def _pages(zones: Sequence[ZoneAtStart]) -> Pages:
-    """An allocator of these zones, each with its free pages in one piece."""
+def _pages(recorded: Filling) -> Pages:
+    """An allocator of the zones as they were, each with its free pages in one piece."""
+    zones, profile = recorded.zones, profile_like(recorded.kernel)
     sizes = [round_up(zone.free, _LARGEST) for zone in zones]
-    pages = Pages(Frames(sum(sizes) + _LARGEST), claims_apart=True)
+    frames = Frames(sum(sizes) + _LARGEST)
+    pages = Pages(frames, claims_apart=profile.fallback_claims_first)
     start = 0
     for zone, size in zip(zones, sizes, strict=True):
         area = pages.area(NodeId(zone.node), ZoneType(zone.zone))

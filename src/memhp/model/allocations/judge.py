@@ -40,6 +40,7 @@ class Judgement:
     kernel's figure and the model's.
     """
 
+    kernel: str
     workload: str
     seed: int
     pages: int
@@ -89,6 +90,7 @@ def judge(recording: AllocationRecording, played: Replay) -> Judgement:
     there = _pageblocks(start)
     real, model = _pageblocks([*start, *given]), _pageblocks([*start, *moved])
     return Judgement(
+        kernel=recording.kernel,
         workload=recording.workload,
         seed=recording.seed,
         pages=len(start) + len(given),

@@ -24,6 +24,7 @@ from memhp.model.pages.gfp import Gfp
 from memhp.model.pages.give import give_to
 from memhp.model.pages.pages import Pages
 from memhp.model.pages.words import MAX_ORDER, PAGEBLOCK_ORDER, MigrateType
+from memhp.model.profile import profile_like
 
 _NOWHERE: Final = -1
 _BITS: Final = (
@@ -36,7 +37,7 @@ _BITS: Final = (
     (1 << 17, Gfp.MEMALLOC),
     (1 << 21, Gfp.THISNODE),
 )
-"""``___GFP_*`` bits as 6.12 numbers them (``gfp_types.h``)."""
+"""``___GFP_*`` bits as 6.1 and 6.12 number them (``gfp_types.h``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +59,7 @@ def replay(recording: AllocationRecording) -> Replay:
 
 
 def model_gfp(gfp_flags: int) -> Gfp:
-    """What the model has of a GFP mask of 6.12."""
+    """What the model has of a kernel's GFP mask."""
     mask = Gfp.NONE
     for bit, flag in _BITS:
         if gfp_flags & bit:
@@ -156,7 +157,8 @@ def _every_page(heads: Pfns, order: int) -> Pfns:
 def _at_the_start(recording: AllocationRecording) -> Pages:
     """The allocator as it was before the first event."""
     frames = Frames(len(recording.flags))
-    pages = Pages(frames, claims_apart=True)
+    profile = profile_like(recording.kernel)
+    pages = Pages(frames, claims_apart=profile.fallback_claims_first)
     for zone in recording.zones:
         area = pages.area(NodeId(zone.node), ZoneType(zone.zone))
         _set_up(area, zone)

@@ -54,11 +54,15 @@ class Row:
     moved_user_pages: float
     moved_kernel_pages: float
     seconds: Interval
+    missing_pages: float = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """The whole result. ``latency`` of a row is a ratio to ``UNRESTRICTED``."""
+    """The whole result. ``latency`` of a row is a ratio to ``UNRESTRICTED``.
+
+    ``own_workload`` tells whether the workload was that of the machine's description.
+    """
 
     rows: tuple[Row, ...]
     by_latency: Ranking
@@ -66,6 +70,7 @@ class Comparison:
     anchors: tuple[Anchor, ...]
     total_bytes: int
     seeds: int
+    own_workload: bool = False
 
 
 def compare(
@@ -75,6 +80,7 @@ def compare(
     *,
     latencies: Latencies | None = None,
     tlb_entries: int,
+    own_workload: bool = False,
 ) -> Comparison:
     """Work everything out; ``runs`` has ``UNRESTRICTED`` whether it was asked for or not."""
     base = runs[UNRESTRICTED]
@@ -86,6 +92,7 @@ def compare(
         anchors=(remote_walks(costs, latencies), without_2mib_range(base)),
         total_bytes=base[0].total_bytes,
         seeds=len(base),
+        own_workload=own_workload,
     )
 
 
@@ -111,6 +118,7 @@ def _row(
         moved_user_pages=_mean(facts.moved_user_pages for facts in runs),
         moved_kernel_pages=_mean(facts.moved_kernel_pages for facts in runs),
         seconds=interval_of(runs, costs, time_of, latencies),
+        missing_pages=_mean(facts.missing_pages for facts in runs),
     )
 
 

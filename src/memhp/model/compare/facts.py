@@ -47,6 +47,7 @@ class Facts:
     size in bytes when all is done. ``stuck_free_bytes`` was free when the first
     kernel allocation failed. ``shootdowns`` are those for the kernel's pages, a
     chunk each; ``split_entries`` direct-map entries of 2 MiB that became single pages.
+    ``missing_pages`` are those that a machine's own workload did not get.
     """
 
     combination: Combination
@@ -64,3 +65,4 @@ class Facts:
     shootdowns: int
     split_entries: int
     free_2mib_ranges: int
+    missing_pages: int = 0

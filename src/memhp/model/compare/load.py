@@ -17,11 +17,13 @@ from typing import Final
 
 from memhp.core.geometry import NodeId
 from memhp.model.kernel import Kernel
+from memhp.model.kernel_pages import nodes_by_distance
 from memhp.model.pages.allocate import Request
-from memhp.model.pages.holders import Holding
+from memhp.model.pages.holding import Holding
 from memhp.model.pages.mixed import OWNERS, Ask, asks, mask_of
 from memhp.model.pages.pages import Pages
 from memhp.model.pages.words import PageKind
+from memhp.model.workload import Exit, Fork, Grow, Workload
 
 _AT_ONCE: Final = 32
 """Requests that are mingled."""
@@ -66,6 +68,27 @@ def homes_of(kernel: Kernel) -> dict[str, NodeId]:
     """The node that each owner's processors are on: nodes with processors, in turns."""
     nodes = sorted(node for node in kernel.firmware.cpu_nodes if node in kernel.online_nodes)
     return {_name(owner): nodes[owner % len(nodes)] for owner in range(OWNERS)}
+
+
+def homes_in(kernel: Kernel, workload: Workload) -> dict[str, NodeId]:
+    """The node that each owner of a workload runs on: the node that it was started for.
+
+    One without processors is looked after by the nearest that has some.
+    """
+    homes = homes_of(kernel) if workload.mixed_percent else {}
+    nodes = {node for node in kernel.firmware.cpu_nodes if node in kernel.online_nodes}
+    for step in workload.steps:
+        match step:
+            case Grow(process=name) if name not in homes:
+                wanted = min(nodes) if step.node is None else step.node
+                near = nodes_by_distance(kernel, wanted)
+                homes[name] = wanted if wanted in nodes else next(n for n in near if n in nodes)
+            case Fork(process=name, child=child):
+                homes[child] = homes[name]
+            case Exit(process=name):
+                # Who comes by this name later is another.
+                homes.pop(name, None)
+    return homes
 
 
 def _name(owner: int) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from memhp.core.geometry import PAGES_PER_PAGEBLOCK, PAGES_PER_SECTION, NodeId
 from memhp.model.compare.facts import Access, Placed
 from memhp.model.kernel import Kernel
-from memhp.model.pages.holders import Holding
+from memhp.model.pages.holding import Holding
 from memhp.model.pages.pages import Pages
 from memhp.model.pages.words import PageKind
 

@@ -64,8 +64,7 @@ def _words(text: str, part: str) -> Iterator[str]:
         yield _FIXED["auto-movable"]
         yield f"memory_hotplug.auto_movable_ratio={ratio[1]}"
     elif amount is not None:
-        if not _PERCENT.fullmatch(amount[2]):
-            parse_size(amount[2])
+        _check_amount(part, amount[2])
         yield part
     else:
         raise ArgumentError(
@@ -74,6 +73,20 @@ def _words(text: str, part: str) -> Iterator[str]:
             advice=f"there are {', '.join(_FIXED)}, auto-movable=RATIO, movablecore=AMOUNT or "
             "kernelcore=AMOUNT (a size or a percentage), and several joined by '+'",
         )
+
+
+def _check_amount(part: str, amount: str) -> None:
+    """Raise ``ArgumentError`` for what is neither a size nor a percentage below 100."""
+    if _PERCENT.fullmatch(amount):
+        return
+    try:
+        parse_size(amount)
+    except ArgumentError as err:
+        raise ArgumentError(
+            text=part,
+            problem="has no amount that memory can be divided by",
+            advice="give a size with its unit, as 4G, or a percentage up to 99%",
+        ) from err
 
 
 def combinations(

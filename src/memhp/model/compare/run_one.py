@@ -3,11 +3,11 @@
 from dataclasses import dataclass, replace
 from typing import Final
 
-from memhp.core.geometry import MIB, PAGE_SIZE_BYTES, bytes_of
+from memhp.core.geometry import MIB, PAGE_SIZE_BYTES, NodeId, bytes_of
 from memhp.core.words import ZoneType
 from memhp.model.boot_inputs import BootInputs
 from memhp.model.compare.facts import Combination, Facts
-from memhp.model.compare.load import Load, lay
+from memhp.model.compare.load import Load, homes_in, lay
 from memhp.model.compare.placement import placed_pages
 from memhp.model.compare.policies import parse_policy
 from memhp.model.compare.taking_out import take_out, wanted_blocks
@@ -15,27 +15,33 @@ from memhp.model.kernel import Kernel
 from memhp.model.page_tables import Leaf
 from memhp.model.pages.build import open_pages
 from memhp.model.pages.machine_pages import MachinePages
+from memhp.model.pages.run_workload import run_workload
 from memhp.model.pages.words import MAX_ORDER, PAGEBLOCK_ORDER
+from memhp.model.workload import Workload
 
 _IN_THE_BLOCK: Final = "memory_hotplug.memmap_on_memory=1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What to run: a machine and what it is called, a combination, a load and its seed."""
+    """What to run: a machine and what it is called, a combination, a load and its seed.
+
+    With a ``workload`` that is done instead of the load.
+    """
 
     machine: str = ""
     inputs: BootInputs
     combination: Combination
     load: Load
     seed: int
+    workload: Workload | None = None
 
 
 def run_one(job: Run) -> Facts:
     """Run it; deterministic in its arguments. Raises ``CannotPlan`` where nothing can boot."""
     kernel = boot_under(job.inputs, job.combination)
     pages = open_pages(kernel)
-    homes = lay(kernel, pages, replace(job.load, dma_percent=job.combination.dma_percent), job.seed)
+    homes, missing = _fill(kernel, pages, job)
     placed = placed_pages(kernel, pages, homes)
     free_2mib = free_2mib_ranges(pages)
     stuck = stuck_free_pages(pages)
@@ -57,7 +63,17 @@ def run_one(job: Run) -> Facts:
         shootdowns=pages.costs.shootdowns,
         split_entries=pages.costs.split_units,
         free_2mib_ranges=free_2mib,
+        missing_pages=missing,
     )
+
+
+def _fill(kernel: Kernel, pages: MachinePages, job: Run) -> tuple[dict[str, NodeId], int]:
+    """Let the load or the workload run; gives each owner's node, and the pages not to be had."""
+    if job.workload is not None:
+        missing = run_workload(kernel, replace(job.workload, seed=job.seed))
+        return homes_in(kernel, job.workload), missing
+    load = replace(job.load, dma_percent=job.combination.dma_percent)
+    return lay(kernel, pages, load, job.seed), 0
 
 
 def boot_under(inputs: BootInputs, combination: Combination) -> Kernel:

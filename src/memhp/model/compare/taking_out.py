@@ -7,8 +7,10 @@ from typing import Final
 
 from memhp.core.geometry import PAGES_PER_PAGEBLOCK
 from memhp.core.words import BlockState
+from memhp.model.hosted_structures import structure_of_others
 from memhp.model.kernel import Kernel
 from memhp.model.offline import device_offline
+from memhp.model.page_level import Obstacle
 from memhp.model.pages.machine_pages import MachinePages
 from memhp.model.pages.migrate import movable_heads, pages_in
 from memhp.model.steps import KernelRefusal, run
@@ -53,7 +55,7 @@ def take_out(kernel: Kernel, pages: MachinePages, blocks: Sequence[int]) -> Take
     out = TakenOut()
     for number in blocks:
         before = _held(pages, kernel, number)
-        obstacle = pages.obstacle(*kernel.block_pfns(number))
+        obstacle = _obstacle(kernel, pages, number)
         try:
             run(device_offline(kernel, number))
         except KernelRefusal as refusal:
@@ -64,6 +66,16 @@ def take_out(kernel: Kernel, pages: MachinePages, blocks: Sequence[int]) -> Take
             after = 0
         out.moved_user += before - after
     return out
+
+
+def _obstacle(kernel: Kernel, pages: MachinePages, number: int) -> Obstacle | None:
+    """What stands in the way before anything is tried."""
+    block = kernel.blocks.get(number)
+    if block is not None and block.hosts and not kernel.settings.migrate_kernel:
+        hosted = structure_of_others(kernel, number)
+        if hosted is not None:
+            return hosted
+    return pages.obstacle(*kernel.block_pfns(number))
 
 
 def _reason(refusal: KernelRefusal) -> str:

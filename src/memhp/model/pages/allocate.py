@@ -19,7 +19,7 @@ from memhp.model.pages.frames import Pfns
 from memhp.model.pages.gfp import Gfp, highest_zone, migratetype_of
 from memhp.model.pages.per_cpu import Mixing, take_cached
 from memhp.model.pages.take import take, write_used
-from memhp.model.pages.words import MigrateType
+from memhp.model.pages.words import MigrateType, PageKind
 
 _NO_MARK: Final = -(1 << 60)
 _FREELY: Final = (Mixing.FREELY,)
@@ -40,6 +40,15 @@ class Request:
     count: int = 1
     cpu: int = 0
     nodes: frozenset[NodeId] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request, and whom and what it is for: one of a batch."""
+
+    request: Request
+    kind: PageKind
+    owner: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ behind shows as two that do not point at each other.
 """
 
 import mmap
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -26,43 +26,14 @@ from memhp.model.pages.frames import (
     Pfns,
     lazy_array,
 )
+from memhp.model.pages.holding import SLOTS_PER_UNIT, Holding, each_from
+from memhp.model.pages.room import WASTE, Room
 from memhp.model.pages.words import KIND_NUMBER, KINDS, PageKind
 
-SLOTS_PER_UNIT: Final = 16
 _MOST_SLOTS: Final = 0xFFFFFFF0
 _MOST_ZONES: Final = 1 << 12
 _MOST_HOLDINGS: Final = 1 << 28
 _SPLIT: Final = {PageKind.THP: PageKind.ANON}
-_WASTE: Final = 1 << 20
-"""The table is not packed for less than this many dead slots."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Holding:
-    """Chunks of one order that one owner got for one purpose.
-
-    ``number`` is never used twice. ``first`` is its first slot and ``count``
-    how many it has, those of freed chunks included. A ``pinned`` holding looks
-    movable and is not. ``origin`` is where the content of a part of a split
-    chunk came from: the number of a holding and a page in it. ``shared_with``
-    are the owners that map the same pages after a fork.
-    """
-
-    number: int
-    kind: PageKind
-    owner: str
-    order: int
-    first: int
-    count: int
-    pinned: bool = False
-    mlocked: bool = False
-    origin: tuple[int, int] | None = None
-    shared_with: tuple[str, ...] = ()
-
-    @property
-    def movable(self) -> bool:
-        """Whether its pages look movable to the kernel."""
-        return self.kind.movable
 
 
 class Holders:
@@ -71,9 +42,7 @@ class Holders:
     __slots__ = (
         "_maps",
         "counts",
-        "dead_slots",
         "frames",
-        "free_regions",
         "holder_of_unit",
         "holdings",
         "idle_of",
@@ -82,26 +51,24 @@ class Holders:
         "mapcount_of",
         "mlocked_of",
         "next_number",
-        "next_slot",
         "no_frame",
         "pinned_of",
+        "room",
         "table",
     )
 
     def __init__(self, frames: Frames) -> None:
         self.frames = frames
         self.holdings: dict[int, Holding] = {}
-        self.next_slot = 0
-        self.dead_slots = 0
         self.next_number = 1
-        self.free_regions: dict[int, list[int]] = {}
-        slots = min(_MOST_SLOTS, 2 * frames.nr_frames + _WASTE)
+        slots = min(_MOST_SLOTS, 2 * frames.nr_frames + WASTE)
         self.counts: npt.NDArray[np.int64] = np.zeros((_MOST_ZONES, len(KINDS)), np.int64)
         """Pages by the number of their zone and the kind of their holder."""
         self._maps: list[mmap.mmap] = []
         # Frames beyond 16 TiB need more than 32 bits.
         narrow = frames.nr_frames <= np.iinfo(np.uint32).max
         self.table: npt.NDArray[Any] = self._lazy(slots, np.uint32 if narrow else np.int64)
+        self.room = Room(len(self.table))
         self.no_frame = int(np.iinfo(self.table.dtype).max)
         self.holder_of_unit: npt.NDArray[np.uint32] = self._lazy(
             slots // SLOTS_PER_UNIT + 1, np.uint32
@@ -148,6 +115,66 @@ class Holders:
         self._write(heads, order, movable=kind.movable)
         self._count(heads, KIND_NUMBER[kind], 1 << order)
         return holding
+
+    def hold_each(
+        self, heads: Pfns, order: int, kind: PageKind, owners: Sequence[str], counts: Sequence[int]
+    ) -> list[Holding | None]:
+        """Write down that each owner holds so many of these chunks, in order, while there are some.
+
+        As ``hold()`` for one after another; ``None`` for those that got none.
+        """
+        ends = np.minimum(np.cumsum(counts), len(heads))
+        got = np.diff(ends, prepend=0)
+        served = int(np.count_nonzero(got))
+        if not served:
+            return [None] * len(owners)
+        got = got[:served]
+        units = -(-got // SLOTS_PER_UNIT)
+        firsts = self._slots_for_each(units.tolist())
+        holdings = [
+            Holding(number=number, kind=kind, owner=owner, order=order, first=first, count=count)
+            for number, owner, first, count in zip(
+                range(self.next_number, self.next_number + served),
+                owners,
+                firsts,
+                got.tolist(),
+                strict=False,
+            )
+        ]
+        self._write_down(holdings, heads, got, np.array(firsts))
+        self._write(heads, order, movable=kind.movable)
+        self._count(heads, KIND_NUMBER[kind], 1 << order)
+        return [*holdings, *[None] * (len(owners) - served)]
+
+    def _write_down(
+        self,
+        holdings: list[Holding],
+        heads: Pfns,
+        counts: npt.NDArray[np.int64],
+        firsts: npt.NDArray[np.int64],
+    ) -> None:
+        """Fill the tables for new holdings of one kind, whose numbers follow each other."""
+        numbers = slice(self.next_number, self.next_number + len(holdings))
+        self.next_number = numbers.stop
+        self.holdings.update((holding.number, holding) for holding in holdings)
+        self.kind_of[numbers] = KIND_NUMBER[holdings[0].kind]
+        self.live_of[numbers] = counts
+        self.mapcount_of[numbers] = holdings[0].kind.mapped
+        slots = each_from(firsts, counts)
+        self.table[slots] = heads
+        self.frames.link[heads] = slots
+        units = -(-counts // SLOTS_PER_UNIT)
+        owners = np.repeat(np.arange(numbers.start, numbers.stop, dtype=np.uint32), units)
+        self.holder_of_unit[each_from(firsts // SLOTS_PER_UNIT, units)] = owners
+
+    def heads_of_each(self, holdings: Sequence[Holding]) -> Pfns:
+        """The first frames of what is left of several holdings, one after the other."""
+        if len(holdings) == 1:
+            return self.heads(holdings[0])
+        firsts = np.array([holding.first for holding in holdings])
+        found = self.table[each_from(firsts, np.array([holding.count for holding in holdings]))]
+        left: Pfns = found[found != self.no_frame].astype(np.int64)
+        return left
 
     def take_over(self, holding: Holding) -> None:
         """Take a holding as it was saved; ``place()`` tells its frames."""
@@ -236,8 +263,11 @@ class Holders:
             numbers, counts = np.unique(numbers, return_counts=True)
         left = self.live_of[numbers] - counts
         self.live_of[numbers] = left
-        for number in numbers[left == 0].tolist():
-            self._drop(self.holdings.pop(number))
+        gone = numbers[left == 0]
+        self.pinned_of[gone] = 0
+        for number in gone.tolist():
+            holding = self.holdings.pop(number)
+            self.room.give(holding.first, -(-holding.count // SLOTS_PER_UNIT))
 
     def move(self, old: Pfns, new: Pfns) -> None:
         """Say that what these chunks held is now in those, which were just taken.
@@ -298,14 +328,6 @@ class Holders:
         holding.mlocked = mlocked
         self.mlocked_of[holding.number] = mlocked
 
-    def mlocked_in(self, zone: int) -> int:
-        """Count the locked pages in the zone of a number."""
-        locked = [each for each in self.holdings.values() if each.mlocked]
-        zones = (
-            (self.frames.zone[self.heads(each) // PAGES_PER_PAGEBLOCK], each) for each in locked
-        )
-        return sum(int(np.count_nonzero(found == zone)) << each.order for found, each in zones)
-
     def map_again(self, holding: Holding, times: int = 1) -> None:
         """Count that more (or fewer) processes map a holding's pages."""
         self.mapcount_of[holding.number] = int(self.mapcount_of[holding.number]) + times
@@ -325,8 +347,7 @@ class Holders:
                 self.holder_of_unit[unit : unit + units] = holding.number
                 holding.first = place
             place += units * SLOTS_PER_UNIT
-        self.next_slot, self.dead_slots = place, 0
-        self.free_regions.clear()
+        self.room.begin_at(place)
 
     def _count(self, heads: Pfns, kinds: npt.NDArray[np.uint8] | int, nr_pages: int) -> None:
         """Count pages by zone and kind; so many for each chunk."""
@@ -339,26 +360,17 @@ class Holders:
         self.counts.reshape(-1)[: len(number)] += number * nr_pages
 
     def _slots(self, count: int) -> int:
-        """Find room in the table: where a holding of this size was, or at the end."""
+        """Find room in the table for a holding; the table is packed where that helps."""
         units = -(-count // SLOTS_PER_UNIT)
-        same = self.free_regions.get(units)
-        if same:
-            self.dead_slots -= units * SLOTS_PER_UNIT
-            return same.pop()
-        wasteful = self.dead_slots > max(_WASTE, self.next_slot // 2)
-        if wasteful or self.next_slot + units * SLOTS_PER_UNIT > len(self.table):
+        if not self.room.has_same(units) and self.room.is_better_packed(units):
             self.pack()
-        first = self.next_slot
-        if first + units * SLOTS_PER_UNIT > len(self.table):
-            raise MemoryError("the model has no room for more pages in use")
-        self.next_slot += units * SLOTS_PER_UNIT
-        return first
+        return self.room.take(units)
 
-    def _drop(self, holding: Holding) -> None:
-        units = -(-holding.count // SLOTS_PER_UNIT)
-        self.free_regions.setdefault(units, []).append(holding.first)
-        self.dead_slots += units * SLOTS_PER_UNIT
-        self.pinned_of[holding.number] = 0
+    def _slots_for_each(self, units: list[int]) -> list[int]:
+        """Find room for each of several new holdings; nobody's place changes in between."""
+        if self.room.is_better_packed(sum(units)):
+            self.pack()
+        return self.room.take_each(units)
 
     def _write(self, heads: Pfns, order: int, *, movable: bool) -> None:
         state = self.frames.state

@@ -17,7 +17,7 @@ from memhp.core.words import ZoneType
 from memhp.model.pages.allocate import Request
 from memhp.model.pages.frames import FREE, Pfns
 from memhp.model.pages.gfp import GFP_HIGHUSER_MOVABLE
-from memhp.model.pages.holders import Holding
+from memhp.model.pages.holding import Holding
 from memhp.model.pages.pages import Pages
 from memhp.model.pages.words import MAX_ORDER, PAGEBLOCK_ORDER, PageKind
 

@@ -17,7 +17,7 @@ from memhp.model.pages.census import census
 from memhp.model.pages.frames import CLASS, MOVABLE, UNMOVABLE, Frames, Pfns
 from memhp.model.pages.gfp import Gfp
 from memhp.model.pages.give import give
-from memhp.model.pages.holders import Holding
+from memhp.model.pages.holding import Holding
 from memhp.model.pages.hugetlb import HugetlbPool
 from memhp.model.pages.isolate import (
     describe,
@@ -232,7 +232,7 @@ class MachinePages(Pages):
             free=area.free,
             cached={cpu: lists.count for cpu, lists in area.pcp.items()},
             by_kind={kind.name: number for kind, number in zip(KINDS, counts, strict=True)},
-            mlocked=self.holders.mlocked_in(area.index),
+            mlocked=_mlocked_in(self, area.index),
             high=area.high,
             batch=area.batch,
         )
@@ -240,3 +240,13 @@ class MachinePages(Pages):
     def refresh(self, kernel: Kernel) -> None:
         """Take over marks and zonelists after a change of what is online."""
         refresh(kernel, self)
+
+
+def _mlocked_in(pages: Pages, zone: int) -> int:
+    """Count the locked pages in the zone of a number."""
+    holders = pages.holders
+    locked = [each for each in holders.holdings.values() if each.mlocked]
+    zones = (
+        (pages.frames.zone[holders.heads(each) // PAGES_PER_PAGEBLOCK], each) for each in locked
+    )
+    return sum(int(np.count_nonzero(found == zone)) << each.order for found, each in zones)

@@ -28,7 +28,7 @@ from memhp.model.kernel import Kernel
 from memhp.model.pages.allocate import Request
 from memhp.model.pages.frames import Pfns
 from memhp.model.pages.gfp import GFP_HIGHUSER_MOVABLE, GFP_KERNEL, GFP_RECLAIMABLE, Gfp
-from memhp.model.pages.holders import Holding
+from memhp.model.pages.holding import Holding
 from memhp.model.pages.machine_pages import MachinePages
 from memhp.model.pages.words import PageKind
 

@@ -34,7 +34,7 @@ from memhp.model.pages.frames import (
     Bytes,
     Pfns,
 )
-from memhp.model.pages.holders import SLOTS_PER_UNIT
+from memhp.model.pages.holding import SLOTS_PER_UNIT
 from memhp.model.pages.pages import Pages
 from memhp.model.pages.words import KINDS, PageKind
 

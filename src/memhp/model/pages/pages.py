@@ -1,5 +1,8 @@
 """All pages of a machine: the door through which the rest of the model reaches them."""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby
 from typing import Final
 
 import numpy as np
@@ -7,11 +10,12 @@ import numpy as np
 from memhp.core.geometry import NodeId
 from memhp.core.words import ZoneType
 from memhp.model.page_tables import Structure
-from memhp.model.pages.allocate import Request, Route, allocate, route_of
+from memhp.model.pages.allocate import Asked, Request, Route, allocate, route_of
 from memhp.model.pages.area import Area, per_cpu_order
 from memhp.model.pages.frames import CLASS, MOVABLE, ORDER, UNMOVABLE, Bytes, Frames, Pfns
 from memhp.model.pages.give import give
-from memhp.model.pages.holders import Holders, Holding
+from memhp.model.pages.holders import Holders
+from memhp.model.pages.holding import Holding
 from memhp.model.pages.per_cpu import drain, give_cached
 from memhp.model.pages.words import MigrateType, PageKind
 
@@ -68,6 +72,20 @@ class Pages:
             return None
         return self.holders.hold(heads, request.order, kind, owner)
 
+    def allocate_all(self, asked: Sequence[Asked]) -> list[Holding | None]:
+        """Allocate for each of a batch, as one after another would get it, to the frame.
+
+        Those in a row that differ in no more than owner and number are taken at once.
+        """
+        found: list[Holding | None] = []
+        for mine in _alike(asked):
+            request, kind = mine[0].request, mine[0].kind
+            counts = [each.request.count for each in mine]
+            heads = self.take(replace(request, count=sum(counts)))
+            owners = [each.owner for each in mine]
+            found += self.holders.hold_each(heads, request.order, kind, owners, counts)
+        return found
+
     def take(self, request: Request) -> Pfns:
         """Take chunks without saying who holds them: the caller does, before anything else."""
         key = (request.node, request.gfp.value, request.nodes)
@@ -81,6 +99,11 @@ class Pages:
     def free(self, holding: Holding, cpu: int = 0) -> None:
         """Free all that is left of a holding."""
         self.free_pages(self.holders.heads(holding), cpu)
+
+    def free_all(self, holdings: Sequence[Holding], cpu: int = 0) -> None:
+        """Free all that is left of each, in this order."""
+        for _, run in groupby(holdings, lambda holding: holding.order):
+            self.free_pages(self.holders.heads_of_each(list(run)), cpu)
 
     def free_pages(self, heads: Pfns, cpu: int = 0) -> None:
         """Free chunks of one order, in this order, whoever holds them.
@@ -140,6 +163,24 @@ class Pages:
         """Look at nodes and zones anew (``build_all_zonelists()``)."""
         self._zonelists.clear()
         self._routes.clear()
+
+
+def _alike(asked: Sequence[Asked]) -> Iterator[Sequence[Asked]]:
+    """Cut a batch where one asks for something else than the one before."""
+    start = 0
+    for at in range(1, len(asked)):
+        one, other = asked[at - 1], asked[at]
+        same = one.request is other.request or _form(one.request) == _form(other.request)
+        if not same or one.kind is not other.kind:
+            yield asked[start:at]
+            start = at
+    if asked:
+        yield asked[start:]
+
+
+def _form(request: Request) -> tuple[object, ...]:
+    """All of a request but how many chunks it is for."""
+    return request.gfp, request.node, request.order, request.cpu, request.nodes
 
 
 def _held(codes: Bytes, order: int) -> bool:

@@ -19,7 +19,7 @@ from memhp.model.kernel import Kernel
 from memhp.model.pages.allocate import Request
 from memhp.model.pages.frames import Pfns
 from memhp.model.pages.gfp import Gfp
-from memhp.model.pages.holders import Holding
+from memhp.model.pages.holding import Holding
 from memhp.model.pages.machine_pages import MachinePages
 from memhp.model.pages.mixed import mask_of
 from memhp.model.pages.words import PAGEBLOCK_ORDER, PageKind

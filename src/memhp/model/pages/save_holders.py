@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from memhp.model.pages.holders import Holders, Holding
+from memhp.model.pages.holders import Holders
+from memhp.model.pages.holding import Holding
 from memhp.model.pages.words import KIND_NUMBER, KINDS
 
 
@@ -13,8 +14,8 @@ def encode_holders(holders: Holders) -> dict[str, Any]:
     each = [holders.holdings[number] for number in sorted(holders.holdings)]
     owners = {name: place for place, name in enumerate(sorted({h.owner for h in each}))}
     return {
-        "next": [holders.next_number, holders.next_slot, holders.dead_slots],
-        "regions": [[units, firsts] for units, firsts in sorted(holders.free_regions.items())],
+        "next": [holders.next_number, holders.room.next_slot, holders.room.dead_slots],
+        "regions": [[units, firsts] for units, firsts in holders.room.regions()],
         "owners": list(owners),
         "number": [h.number for h in each],
         "kind": [KIND_NUMBER[h.kind] for h in each],
@@ -32,8 +33,8 @@ def encode_holders(holders: Holders) -> dict[str, Any]:
 
 def decode_holders(holders: Holders, saved: dict[str, Any]) -> None:
     """Read the holdings back into empty holders; none has a frame yet."""
-    holders.next_number, holders.next_slot, holders.dead_slots = saved["next"]
-    holders.free_regions = dict(saved["regions"])
+    holders.next_number, next_slot, dead_slots = saved["next"]
+    holders.room.restore(next_slot, dead_slots, saved["regions"])
     columns = ("number", "kind", "owner", "order", "first", "count", "mapped")
     rows = zip(*(saved[name] for name in columns), strict=True)
     for number, kind, owner, order, first, count, mapped in rows:

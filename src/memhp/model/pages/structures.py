@@ -14,7 +14,7 @@ from memhp.model.pages.allocate import Request
 from memhp.model.pages.area import Area
 from memhp.model.pages.frames import FREE, ORDER, TYPE_SHIFT, Pfns
 from memhp.model.pages.gfp import GFP_KERNEL
-from memhp.model.pages.holders import Holding
+from memhp.model.pages.holding import Holding
 from memhp.model.pages.pages import Pages
 from memhp.model.pages.split import put_rest
 from memhp.model.pages.words import PAGEBLOCK_ORDER, PageKind

@@ -1,0 +1,216 @@
+"""Who holds the pages of blocks: processes, cgroups, and places in the kernel.
+
+Processes are found through ``/proc/PID/pagemap``, mapping by mapping; cgroups
+through ``/proc/kpagecgroup``, which names each page's by its inode; places in
+the kernel through ``page_owner``, where a kernel was booted with it.
+"""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from memhp.core.geometry import PAGE_SHIFT, BlockId, pages_of
+from memhp.core.owners import Owner, OwnerKind, Owners
+from memhp.machines.linux.list_blocks import read_block_size
+from memhp.machines.linux.read_census import WORD_BYTES, opened
+from memhp.machines.linux.root import Root
+
+_KPAGECGROUP: Final = "proc/kpagecgroup"
+_CGROUPS: Final = "sys/fs/cgroup"
+_PAGE_OWNER: Final = "sys/kernel/debug/page_owner"
+_PRESENT: Final = np.uint64(1 << 63)
+_PFN: Final = np.uint64((1 << 55) - 1)
+_MOST_PAGES: Final = 1 << 16
+_MAPPING: Final = re.compile(rb"^([0-9a-f]+)-([0-9a-f]+) ", re.MULTILINE)
+_USER_END: Final = 1 << 63
+"""``[vsyscall]`` lies above, and pagemap does not reach there."""
+_NO_PAGE_OWNER: Final = (
+    "which slab cache or part of the kernel holds a page is not known: that takes a kernel "
+    "booted with page_owner=on, and debugfs"
+)
+_ALLOCATED: Final = re.compile(r"^Page allocated via order (\d+),.*\nPFN (0x[0-9a-f]+|\d+) .*")
+
+
+def read_owners(root: Root, blocks: Sequence[BlockId]) -> Owners:
+    """Find who holds pages of blocks; raises ``MachineError`` where nothing can be read."""
+    pages_per_block = pages_of(read_block_size(root))
+    wanted = np.zeros(max(blocks, default=0) + 1, np.bool_)
+    wanted[list(blocks)] = True
+    processes, notes = _processes(root, wanted, pages_per_block)
+    cgroups, more_notes = _cgroups(root, blocks, pages_per_block)
+    places, last_notes = _places(root, wanted, pages_per_block)
+    found = sorted((*processes, *cgroups, *places), key=_order)
+    return Owners(owners=tuple(found), notes=(*notes, *more_notes, *last_notes))
+
+
+def _order(owner: Owner) -> tuple[int, int, str]:
+    return tuple(OwnerKind).index(owner.kind), -owner.nr_pages, owner.name
+
+
+def _processes(
+    root: Root, wanted: npt.NDArray[np.bool_], pages_per_block: int
+) -> tuple[list[Owner], list[str]]:
+    owners, unread = [], 0
+    hidden = False
+    for pid in sorted(int(name) for name in root.names("proc") if name.isdigit()):
+        try:
+            number, sees_frames = _mapped(root, pid, wanted, pages_per_block)
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has ended
+        except OSError:
+            unread += 1
+            continue
+        hidden |= not sees_frames
+        if number:
+            name = _name_of(root, pid)
+            owners.append(Owner(kind=OwnerKind.PROCESS, name=name, nr_pages=number, pid=pid))
+    notes = []
+    if unread:
+        notes.append(
+            f"{unread} of the processes do not let their pages be read; root may read more"
+        )
+    if hidden:
+        notes.append("the kernel hides page frame numbers from this user: run it as root")
+    return owners, notes
+
+
+def _mapped(
+    root: Root, pid: int, wanted: npt.NDArray[np.bool_], pages_per_block: int
+) -> tuple[int, bool]:
+    """How many pages of the wanted blocks a process maps, and whether frames were shown."""
+    number, sees_frames = 0, True
+    with open(root.path(f"proc/{pid}/maps"), "rb") as file:
+        mappings = _MAPPING.findall(file.read())
+    if not mappings:
+        return 0, True  # a thread of the kernel
+    descriptor = os.open(root.path(f"proc/{pid}/pagemap"), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        for start, end in mappings:
+            for words in _entries(descriptor, int(start, 16), int(end, 16)):
+                frames = (words[words & _PRESENT != 0] & _PFN).astype(np.int64)
+                sees_frames &= not len(frames) or bool(frames.any())
+                places = frames // pages_per_block
+                places = places[places < len(wanted)]
+                number += int(np.count_nonzero(wanted[places]))
+    finally:
+        os.close(descriptor)
+    return number, sees_frames
+
+
+def _entries(descriptor: int, start: int, end: int) -> Iterator[npt.NDArray[np.uint64]]:
+    """The entries of a mapping, some at a time."""
+    if start >= _USER_END:
+        return
+    for first in range(start >> PAGE_SHIFT, end >> PAGE_SHIFT, _MOST_PAGES):
+        count = min(_MOST_PAGES, (end >> PAGE_SHIFT) - first)
+        data = os.pread(descriptor, count * WORD_BYTES, first * WORD_BYTES)
+        yield np.frombuffer(data, np.uint64, len(data) // WORD_BYTES)
+
+
+def _name_of(root: Root, pid: int) -> str:
+    try:
+        with open(root.path(f"proc/{pid}/comm"), "rb") as file:
+            return file.read().decode("utf-8", "replace").strip()
+    except OSError:
+        return "ended meanwhile"
+
+
+def _cgroups(
+    root: Root, blocks: Sequence[BlockId], pages_per_block: int
+) -> tuple[list[Owner], list[str]]:
+    if not os.path.exists(root.path(_KPAGECGROUP)):
+        return [], ["this kernel does not tell which cgroup a page is charged to (kpagecgroup)"]
+    by_inode: Counter[int] = Counter()
+    with opened(root, _KPAGECGROUP) as descriptor:
+        for block in blocks:
+            words = np.frombuffer(
+                os.pread(
+                    descriptor, pages_per_block * WORD_BYTES, block * pages_per_block * WORD_BYTES
+                ),
+                np.uint64,
+            )
+            inodes, numbers = np.unique(words, return_counts=True)
+            by_inode.update(dict(zip(inodes.tolist(), numbers.tolist(), strict=True)))
+    by_inode.pop(0, None)
+    paths = _paths_of_inodes(root, set(by_inode))
+    return [
+        Owner(
+            kind=OwnerKind.CGROUP,
+            name=paths.get(inode, f"a cgroup that is gone or not shown here (inode {inode})"),
+            nr_pages=number,
+        )
+        for inode, number in by_inode.items()
+    ], []
+
+
+def _paths_of_inodes(root: Root, inodes: set[int]) -> dict[int, str]:
+    """The folders that have these inodes; version 1 keeps them a controller down."""
+    top = root.path(_CGROUPS)
+    if not inodes:
+        return {}
+    found: dict[int, str] = {}
+    for folder, _, _ in os.walk(top):
+        inode = os.stat(folder).st_ino if os.path.isdir(folder) else 0
+        if inode in inodes:
+            found[inode] = folder.removeprefix(top) or "/"
+    return found
+
+
+def _places(
+    root: Root, wanted: npt.NDArray[np.bool_], pages_per_block: int
+) -> tuple[list[Owner], list[str]]:
+    try:
+        with open(root.path(_PAGE_OWNER), encoding="utf-8", errors="replace") as file:
+            counts = _count_places(_records(file), wanted, pages_per_block)
+    except OSError:
+        return [], [_NO_PAGE_OWNER]
+    return [
+        Owner(kind=OwnerKind.ALLOCATION, name=name, nr_pages=number)
+        for name, number in counts.items()
+    ], []
+
+
+def _records(lines: Iterable[str]) -> Iterator[list[str]]:
+    record: list[str] = []
+    for line in lines:
+        if line.strip():
+            record.append(line.rstrip("\n"))
+        elif record:
+            yield record
+            record = []
+    if record:
+        yield record
+
+
+def _count_places(
+    records: Iterable[list[str]], wanted: npt.NDArray[np.bool_], pages_per_block: int
+) -> Counter[str]:
+    """Pages by the first caller that is no part of the allocator itself."""
+    counts: Counter[str] = Counter()
+    for record in records:
+        match = _ALLOCATED.match("\n".join(record[:2]))
+        if match is None:
+            continue
+        block = int(match[2], 0) // pages_per_block
+        if block < len(wanted) and wanted[block]:
+            counts[_caller(record[2:])] += 1 << int(match[1])
+    return counts
+
+
+_ALLOCATORS: Final = re.compile(
+    r"^ *(?:_*alloc_pages|_*alloc_frozen|post_alloc_hook|get_page_from_freelist|prep_new_page|"
+    r"alloc_pages_mpol|folio_alloc|vma_alloc_folio|_*folio_alloc|allocate_slab|new_slab|"
+    r"___slab_alloc|__slab_alloc|get_free_pages)"
+)
+
+
+def _caller(lines: list[str]) -> str:
+    for line in lines:
+        if line.startswith(" ") and not _ALLOCATORS.match(line):
+            return line.strip().split("+")[0]
+    return "an unknown caller"

@@ -1,0 +1,199 @@
+"""memhp inside a real guest: a full DIMM is taken out, changed and put to use, and nothing is lost.
+
+The DIMM goes by memhp's own hand, on the guest's own kernel; its hardware comes
+and is seen going from outside, over QMP.
+"""
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from lab_guests import guest_of, need_guests
+from memhp.core.geometry import GIB, MIB, NodeId
+from memhp.core.guest_shape import GuestShape
+from memhp.core.outcome import Done
+from memhp.core.plan import AddDevice, Step
+from memhp.machines.lab.guest import Guest
+from memhp.machines.lab.kernels import KERNELS
+from memhp.machines.lab.machine import LabMachine
+from memhp.machines.lab.workload import Workload, carry_workload, start_workload
+
+pytestmark = pytest.mark.kernel
+NEWEST = KERNELS[0]
+DIMM_BYTES, LOAD_BYTES, FILE_MIB = 256 * MIB, 200 * MIB, 32
+SLOT = "PNP0C80:00"
+FILE = "/tmp/data"
+TREE = "cd /sys/devices/system/memory; grep . memory*/state memory*/valid_zones"
+MOVABLE_PAGES = "awk '/zone  *Movable/ {on=1} on && /nr_free_pages|pages free/ {print $NF; exit}'"
+_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Inside:
+    """A guest that runs memhp on itself."""
+
+    guest: Guest
+
+    def run(self, command: str) -> tuple[int, str]:
+        """A command's exit code, and all that it said."""
+        with self.guest.shell() as shell:
+            return shell.run(command, _SECONDS)
+
+    def memhp(self, words: str, *, before: str = "") -> tuple[int, str]:
+        """The same of memhp, on the machine that it runs on."""
+        unguarded = "unset MEMHP_NO_LIVE_WRITES; export MEMHP_STATE_DIR=/tmp/state"
+        return self.run(f"{unguarded}; {before} host {words} -M linux: 2>&1")
+
+    def text(self, command: str) -> str:
+        code, text = self.run(command)
+        assert code == 0, text
+        return text.strip()
+
+    def plug(self) -> None:
+        """Put a DIMM in, from outside."""
+        action = AddDevice(device="dimm0", size_bytes=DIMM_BYTES, node=NodeId(0))
+        machine = LabMachine(self.guest)
+        machine.settle()
+        step = Step(machine=machine.name, action=action)
+        assert isinstance(machine.apply(step, until=None, tell=lambda _: None), Done)
+
+    def states(self) -> list[str]:
+        """The state and zone of each of the DIMM's blocks."""
+        return (
+            self.text(
+                f"for l in /sys/bus/acpi/devices/{SLOT}/physical_node*; do "
+                "echo $(cat $l/state $l/valid_zones); done"
+            )
+            .strip()
+            .splitlines()
+        )
+
+
+@contextmanager
+def seen_from_outside(guest: Guest) -> Iterator[list[str]]:
+    """The devices that QEMU says are deleted meanwhile; complete at the end of the block."""
+    gone: list[str] = []
+    with socket.socket(socket.AF_UNIX) as monitor:
+        monitor.settimeout(_SECONDS)
+        monitor.connect(guest.monitor_path())
+        lines = monitor.makefile("rw")
+        lines.readline()
+        lines.write('{"execute": "qmp_capabilities"}\n')
+        lines.flush()
+        lines.readline()
+        yield gone
+        for line in lines:
+            said = json.loads(line)
+            if said.get("event") == "DEVICE_DELETED" and "device" in said["data"]:
+                gone.append(said["data"]["device"])
+                return
+
+
+@pytest.fixture(scope="module", params=KERNELS)
+def inside(request: pytest.FixtureRequest) -> Iterator[Inside]:
+    """A guest of 1 GiB with this host's files, and one DIMM."""
+    need_guests(request.param)
+    line = "memhp_default_state=offline nokaslr"
+    shape = GuestShape(kernel=request.param, nodes=(GIB,), shares_root=True, command_line=line)
+    with guest_of(shape, carry_workload()) as guest:
+        found = Inside(guest)
+        found.plug()
+        yield found
+
+
+def only(inside: Inside, kernel: str) -> None:
+    if inside.guest.shape.kernel != kernel:
+        pytest.skip(f"the main path is enough for kernel {inside.guest.shape.kernel}")
+
+
+def test_what_cannot_be_done_is_said_and_changes_nothing(inside: Inside) -> None:
+    only(inside, NEWEST)
+    before = inside.text(TREE)
+    enabled = "/sys/firmware/acpi/hotplug/memory/enabled"
+    code, text = inside.memhp("memhp remove PNP0C80:05")
+    assert (code, "PNP0C80:05 is not plugged in" in text) == (1, True), text
+    code, text = inside.memhp(f"/usr/bin/setpriv --reuid 65534 --clear-groups memhp remove {SLOT}")
+    assert (code, "run it as root" in text) == (1, True), text
+    code, text = inside.memhp(f"memhp remove {SLOT}", before=f"echo 0 > {enabled};")
+    assert (code, f"write 1 to {enabled}" in text) == (1, True), text
+    inside.text(f"echo 1 > {enabled}")
+    assert inside.text(TREE) == before
+
+
+@dataclass(frozen=True)
+class Data:
+    """What must not be lost: a process's memory, and a file in the page cache."""
+
+    workload: Workload
+    sums: str
+
+    def check(self, inside: Inside) -> None:
+        found = self.workload.check()
+        assert (found.pages, found.bad) == (LOAD_BYTES // 4096, 0)
+        assert inside.text(f"sha256sum {FILE}") == self.sums
+
+
+@pytest.fixture(scope="module")
+def data(inside: Inside) -> Data:
+    """It fills the DIMM, all of which is movable."""
+    code, text = inside.memhp(f"memhp online {SLOT} --zone movable")
+    assert code == 0, text
+    inside.text(f"dd if=/dev/urandom of={FILE} bs=1M count={FILE_MIB} 2>/dev/null")
+    workload = start_workload(inside.guest, LOAD_BYTES, 7, 0)
+    return Data(workload=workload, sums=inside.text(f"sha256sum {FILE}"))
+
+
+def test_a_full_dimm_goes_and_comes_back(inside: Inside, data: Data) -> None:
+    only(inside, NEWEST)
+    assert inside.states() == ["online Movable"] * 2
+    free = int(inside.text(f"{MOVABLE_PAGES} /proc/zoneinfo"))
+    assert free < DIMM_BYTES // 4096 // 4
+    with seen_from_outside(inside.guest) as gone:
+        code, text = inside.memhp(f"memhp remove {SLOT}")
+        assert code == 0, text
+    assert gone == ["dimm0"]
+    assert "and then 'memhp undo' brings its blocks online" in text
+    assert inside.text("cat /proc/iomem | grep -c 100000000- || true") == "0"
+    data.check(inside)
+    code, text = inside.memhp("memhp undo")
+    assert (code, "once PNP0C80:00 is there" in text) == (1, True), text
+    inside.plug()
+    code, text = inside.memhp("memhp undo")
+    assert code == 0, text
+    assert inside.states() == ["online Movable"] * 2
+    data.check(inside)
+
+
+def test_a_full_dimm_is_replaced_by_hand(inside: Inside, data: Data) -> None:
+    with seen_from_outside(inside.guest) as gone:
+        code, text = inside.memhp(f"memhp replace {SLOT}")
+        assert (code, "go on with 'memhp resume'" in text) == (7, True), text
+    assert gone == ["dimm0"]
+    code, text = inside.memhp("memhp resume")
+    assert (code, "put the new device in its place" in text) == (7, True), text
+    inside.plug()
+    code, text = inside.memhp("memhp resume")
+    assert (code, f"{SLOT} has come" in text) == (0, True), text
+    assert inside.states() == ["online Movable"] * 2
+    data.check(inside)
+
+
+def test_a_dimm_with_kernel_memory_stays_as_it_was(inside: Inside) -> None:
+    """Zone Normal is the DIMM's alone here, so kernel memory comes to it first."""
+    only(inside, NEWEST)
+    inside.text("killall workload")
+    assert inside.memhp(f"memhp offline {SLOT}")[0] == 0
+    code, text = inside.memhp(f"memhp online {SLOT} --zone kernel")
+    assert code == 0, text
+    inside.text("for i in $(seq 60); do sleep 1000 & done; true")
+    before = inside.text(TREE)
+    code, text = inside.memhp("memhp offline memory32")
+    assert (code, "[EBUSY" in text) == (1, True), text
+    assert inside.text(TREE) == before
+    code, text = inside.memhp(f"memhp remove {SLOT}")
+    assert (code, "refused, and everything was put back" in text) == (1, True), text
+    assert inside.text(TREE) == before
