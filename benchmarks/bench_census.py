@@ -30,7 +30,9 @@ while os.readv(flags, [buffer]):
 def built_page_types(folder: Path) -> Path | str:
     """Build ``page-types``; or says why it cannot be."""
     missing = [
-        name for name in ("apt-get", "dpkg-deb", "tar", "xz", "make", "gcc") if not which(name)
+        name
+        for name in ("apt-get", "dpkg-deb", "tar", "xz", "make", "gcc")
+        if not shutil.which(name)
     ]
     if missing:
         return f"{', '.join(missing)} is missing"

@@ -88,7 +88,7 @@ def test_killed_in_the_midst_of_a_write(here: Inside, word: str) -> None:
         state = f"{MEMORY}/memory{left}/state"
         here.run(
             f"{here.command(f'offline memory{left}')} < /dev/null > /dev/null 2>&1 & "
-            f"while [ $(cat {state}) != going-offline ]; do :; done; kill -9 $!; wait $!"
+            f"while [ $(cat {state}) != going-offline ]; do usleep 10000; done; kill -9 $!; wait $!"
         )
         back, _ = here.run(
             f"n=0; while [ $(cat {state}) = going-offline ]; do "
@@ -106,9 +106,10 @@ def kill_after(here: Inside, words: str, lines: int) -> int:
     here.run(f"rm -rf {HOST}{here.state}")
     file = f"{HOST}{here.state}/1.journal"
     _, text = here.run(
-        f"{here.command(words)} < /dev/null > /dev/null 2>&1 & p=$!; "
-        f"while kill -0 $p 2>/dev/null && [ $(cat {file} 2>/dev/null | wc -l) -lt {lines} ]; "
-        f"do :; done; kill -9 $p; wait $p; cat {file} | wc -l"
+        f"{here.command(words)} < /dev/null > /tmp/said 2>&1 & p=$!; n=0; "
+        f"while [ $n -lt 3000 ] && ! grep -q ') Z' /proc/$p/stat && "
+        f"[ $(cat {file} 2>/dev/null | wc -l) -lt {lines} ]; "
+        f"do n=$((n + 1)); usleep 10000; done; kill -9 $p; wait $p; cat {file} | wc -l"
     )
     return int(text.split()[-1])
 
@@ -151,7 +152,7 @@ def test_a_rival_that_is_faster_is_named(here: Inside) -> None:
     here.memhp(f"offline {DIMM}")
     here.run(
         f"(while :; do for n in {' '.join(map(str, BLOCKS))}; do f={MEMORY}/memory$n/state; "
-        "[ $(cat $f) = offline ] && echo online_kernel > $f; done; done) 2>/dev/null & "
+        "[ $(cat $f) = offline ] && echo online_kernel > $f; done; usleep 10000; done) 2>/dev/null & "
         "echo $! > /tmp/rival"
     )
     code, text = here.memhp(f"online {DIMM} --zone movable")

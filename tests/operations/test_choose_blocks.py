@@ -27,7 +27,7 @@ def used(nr_pages: int, **more: int) -> Pages:
     """A block in which so many pages have to move, and some of other kinds."""
     kinds = {PageKind[name.upper()]: number for name, number in more.items()}
     rest = PAGES - nr_pages - sum(kinds.values())
-    return {PageKind.MOVABLE: nr_pages, PageKind.FREE: rest, **kinds}
+    return {PageKind.ANON: nr_pages, PageKind.FREE: rest, **kinds}
 
 
 def block(number: int, zone: ZoneType = ZoneType.MOVABLE, node: int = 0) -> MemoryBlock:
@@ -84,9 +84,15 @@ def test_what_cannot_go_comes_last_and_what_may_not_come_back_before_it() -> Non
         1: used(9000),
         2: used(10, unknown=1),
         3: used(0, poisoned=1),
-        4: used(0, unmovable=1),
+        4: used(0, slab=1),
     }
     assert preferred(blocks, pages) == [1, 3, 2, 4]
+
+
+def test_dear_pages_count_double() -> None:
+    blocks = [block(number) for number in (1, 2, 3)]
+    pages = {1: used(0, dirty=1000), 2: used(1500), 3: used(0, dirty=900)}
+    assert preferred(blocks, pages) == [2, 3, 1]
 
 
 def test_pages_of_unknown_kind_do_not_matter_in_a_movable_zone() -> None:
@@ -118,7 +124,7 @@ def test_every_block_comes_once_and_none_before_a_surer_one(
     drawn: list[tuple[ZoneType, int, int, int]],
 ) -> None:
     blocks = [block(n, zone, node) for n, (zone, node, _, _) in enumerate(drawn)]
-    pages = {n: used(moving, unmovable=stuck) for n, (_, _, moving, stuck) in enumerate(drawn)}
+    pages = {n: used(moving, slab=stuck) for n, (_, _, moving, stuck) in enumerate(drawn)}
     order = preferred(blocks, pages)
     assert sorted(order) == list(range(len(drawn)))
     stuck = [drawn[number][3] for number in order]

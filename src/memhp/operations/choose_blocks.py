@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from enum import IntEnum
 from itertools import groupby
 
-from memhp.core.census import BlockCensus, PageKind
+from memhp.core.census import BlockCensus, PageKind, Prospect
 from memhp.core.geometry import MIB, BlockId, NodeId, bytes_of
 from memhp.core.snapshot import MemoryBlock, Snapshot
 from memhp.core.words import ZoneType
@@ -36,9 +36,9 @@ def sureness(block: MemoryBlock, census: BlockCensus | None) -> Sureness:
     movable = block.zone is ZoneType.MOVABLE
     if census is None:
         return Sureness.SURE if movable else Sureness.UNSURE
-    if census.pages.get(PageKind.UNMOVABLE, 0) or census.pages.get(PageKind.HOLE, 0):
+    if census.of(Prospect.STAYS) or census.pages.get(PageKind.HOLE, 0):
         return Sureness.HOPELESS
-    unknown = census.pages.get(PageKind.UNKNOWN, 0) and not movable
+    unknown = census.of(Prospect.UNKNOWN) and not movable
     poisoned = census.pages.get(PageKind.POISONED, 0)
     return Sureness.UNSURE if unknown or poisoned else Sureness.SURE
 
@@ -55,7 +55,7 @@ def by_preference(blocks: Iterable[MemoryBlock], snapshot: Snapshot) -> Iterator
 
     def level(block: MemoryBlock) -> tuple[int, bool, int]:
         found = census.get(block.block)
-        quarters = -(-_QUARTERS * cost_pages(found) // found.nr_pages) if found else 0
+        quarters = -(-_QUARTERS * cost(found) // found.nr_pages) if found else 0
         return sureness(block, found), block.zone is not ZoneType.MOVABLE, quarters
 
     for _, alike in groupby(sorted(blocks, key=level), level):
@@ -66,10 +66,12 @@ def cost_pages(census: BlockCensus | None) -> int:
     """How many pages have to move before the block can go offline."""
     if census is None:
         return 0
-    return census.nr_pages - sum(census.pages.get(kind, 0) for kind in _STAYS)
+    return census.of(Prospect.MOVES) + census.of(Prospect.DEAR)
 
 
-_STAYS = (PageKind.FREE, PageKind.HOLE, PageKind.POISONED, PageKind.DRIVER)
+def cost(census: BlockCensus | None) -> int:
+    """What moving a block's pages costs, in pages of the common kind; dear ones count double."""
+    return 0 if census is None else cost_pages(census) + census.of(Prospect.DEAR)
 
 
 def room_for(snapshot: Snapshot) -> int | None:
@@ -125,7 +127,7 @@ def _fairly(
 ) -> Iterator[MemoryBlock]:
     """Blocks that are as good as each other: cheapest first, from the node with the most room."""
     waiting: dict[NodeId | None, list[MemoryBlock]] = {}
-    for block in sorted(blocks, key=lambda b: (-cost_pages(census.get(b.block)), b.block)):
+    for block in sorted(blocks, key=lambda b: (-cost(census.get(b.block)), b.block)):
         waiting.setdefault(block.node, []).append(block)
     while waiting:
         # Without a census all shares are alike, and the highest block is next.
