@@ -152,8 +152,8 @@ def test_a_rival_that_is_faster_is_named(here: Inside) -> None:
     here.memhp(f"offline {DIMM}")
     here.run(
         f"(while :; do for n in {' '.join(map(str, BLOCKS))}; do f={MEMORY}/memory$n/state; "
-        "[ $(cat $f) = offline ] && echo online_kernel > $f; done; usleep 10000; done) 2>/dev/null & "
-        "echo $! > /tmp/rival"
+        "[ $(cat $f) = offline ] && echo online_kernel > $f; done; usleep 10000; done) "
+        "2>/dev/null & echo $! > /tmp/rival"
     )
     code, text = here.memhp(f"online {DIMM} --zone movable")
     here.run("kill -9 $(cat /tmp/rival); wait $(cat /tmp/rival)")
