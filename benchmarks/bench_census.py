@@ -6,6 +6,7 @@ as the first argument. Only reads. Run as root: ``python benchmarks/bench_census
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile

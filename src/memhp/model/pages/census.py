@@ -28,7 +28,8 @@ from memhp.model.pages.frames import (
     UNTOUCHED,
     Bytes,
 )
-from memhp.model.pages.holding import SLOTS_PER_UNIT, Holders
+from memhp.model.pages.holders import Holders
+from memhp.model.pages.holding import SLOTS_PER_UNIT
 from memhp.model.pages.pages import Pages
 from memhp.model.pages.words import KINDS
 from memhp.model.pages.words import PageKind as Held
