@@ -130,17 +130,20 @@ def test_killed_between_steps_it_ends_as_described(here: Inside) -> None:
         assert here.all_are(*now), (lines, word, text, here.blocks())
 
 
-def test_a_full_disk_stops_it_before_the_step_that_it_could_not_note(here: Inside) -> None:
+@pytest.mark.parametrize("pages", [1, 2])
+def test_on_a_full_disk_nothing_is_asked_for_that_cannot_be_noted(here: Inside, pages: int) -> None:
+    """With one page it has room for the lock at the most; with two its journal may just fit."""
     folder = f"{HOST}/tmp/full"
-    here.run(f"mkdir -p {folder}; mount -t tmpfs -o size=8k full {folder}")
+    here.run(f"mkdir -p {folder}; mount -t tmpfs -o size={4 * pages}k full {folder}")
     try:
         code, text = here.memhp(f"offline {DIMM}", "/tmp/full")
-        assert (code, "No space left on device" in text) == (ExitCode.MACHINE, True), text
-        assert set(here.blocks().values()) <= {ONLINE, OFFLINE}
+        if pages == 1:
+            assert (code, "No space left on device" in text) == (ExitCode.MACHINE, True), text
+            assert here.all_are(*ONLINE)
         here.run(f"mount -o remount,size=1m {folder}")
-        has_begun = here.run(f"[ -s {folder}/1.journal ]")[0] == 0
-        words = "resume" if has_begun else f"offline {DIMM}"
-        code, text = here.memhp(words, "/tmp/full")
+        if code != ExitCode.DONE:
+            has_begun = here.run(f"[ -s {folder}/1.journal ]")[0] == 0
+            code, text = here.memhp("resume" if has_begun else f"offline {DIMM}", "/tmp/full")
         assert code == ExitCode.DONE, text
         assert here.all_are(*OFFLINE)
     finally:
