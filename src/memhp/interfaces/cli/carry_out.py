@@ -18,6 +18,7 @@ from memhp.core.request import Conditions, Request
 from memhp.core.targets import parse_size
 from memhp.core.words import Ability, Ending, ExitCode
 from memhp.interfaces.cli.accept_option import accepted, add_accept_option, tell_dangers
+from memhp.interfaces.cli.attempts import Attempts
 from memhp.interfaces.cli.limit_options import add_limit_options, limits_of, seconds_of
 from memhp.interfaces.cli.live_guard import confirm_live
 from memhp.interfaces.cli.options import add_json_option, add_machine_option, machine_of
@@ -158,7 +159,9 @@ def conduct(work: Callable[[], Ending], conductor: Conductor) -> ExitCode:
 class Teller:
     """Listens, tells as it was asked to, and sums up."""
 
-    def __init__(self, args: Namespace, *, several: bool) -> None:
+    def __init__(self, args: Namespace, machines: Machines) -> None:
+        several = len(machines) > 1
+        self._attempts = Attempts(machines)
         self._json = bool(args.json)
         self._progress = Progress(several=several)
         self._events: list[Event] = []
@@ -166,6 +169,7 @@ class Teller:
     def __call__(self, event: Event) -> None:
         """Tell of an event. What is done goes on though nobody reads, or can be told."""
         self._events.append(event)
+        self._attempts(event)
         tell = print_event_line if self._json else self._progress
         try:
             tell(event)
@@ -187,7 +191,7 @@ def conductor_of(machines: Machines, args: Namespace) -> Conductor:
             n: m.bounded(limits) if isinstance(m, Bounded) else m for n, m in machines.items()
         },
         folder=state_folder() if all(m.lasts for m in machines.values()) else None,
-        listener=Teller(args, several=len(machines) > 1),
+        listener=Teller(args, machines),
         until=None if deadline is None else time.monotonic() + deadline,
     )
 

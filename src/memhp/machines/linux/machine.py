@@ -1,10 +1,12 @@
 """A Linux machine behind the door that every machine has: this host, a saved tree, a model."""
 
 import os
+import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from memhp.core.census import BlockCensus
+from memhp.core.errors import NotSupported
 from memhp.core.geometry import BlockId
 from memhp.core.limits import Limits
 from memhp.core.listing import BlockFile, Listing
@@ -18,6 +20,7 @@ from memhp.machines.linux.apply import apply_logical
 from memhp.machines.linux.list_blocks import list_blocks
 from memhp.machines.linux.lister import open_root
 from memhp.machines.linux.live_write import GRACE, Watch, write_live
+from memhp.machines.linux.offline_reason import listening
 from memhp.machines.linux.physical import apply_physical, warnings, why_not
 from memhp.machines.linux.pressure import read_pressure
 from memhp.machines.linux.read_census import can_count
@@ -27,7 +30,9 @@ from memhp.machines.linux.sight import sight_of, wait_for_blocks_on_their_way
 from memhp.machines.linux.take_snapshot import identity_of, take_snapshot
 from memhp.machines.linux.watched_write import watched
 
-if TYPE_CHECKING:  # the model is needed by what boots it alone
+if TYPE_CHECKING:  # needed by what boots a model, or looks into blocks
+    from memhp.core.evidence import Evidence
+    from memhp.core.ranges import PhysRange
     from memhp.model.boot_inputs import BootInputs
 
 _LIVE_ABILITIES = frozenset(
@@ -142,6 +147,32 @@ class LinuxMachine:
         """The same machine, with other limits for what is done to it."""
         return LinuxMachine(self._root, limits)
 
+    def evidence(self, blocks: Sequence[BlockId]) -> "Evidence":
+        """Look into blocks, doubtful ones several times; raises ``MachineError``.
+
+        Needs root, and a running kernel of its own: a model knows its pages better.
+        """
+        from memhp.machines.linux.look_inside import look_inside  # noqa: PLC0415
+
+        self._check_running()
+        snapshot = self.snapshot(Want.BLOCKS | Want.IOMEM)
+        return look_inside(self._root, snapshot, blocks, pause=time.sleep)
+
+    def ranges_of_task(self, pid: int) -> "tuple[PhysRange, ...]":
+        """Where a process's memory lies; raises ``NoSuchObject`` and ``NotSupported``."""
+        from memhp.machines.linux.task_memory import ranges_of_task  # noqa: PLC0415
+
+        self._check_running()
+        return ranges_of_task(self._root, pid)
+
+    def _check_running(self) -> None:
+        if not self._root.is_live or self._root.mounted is not None:
+            raise NotSupported(
+                machine=self.name,
+                operation="show its pages",
+                advice="the running host can, and a model by its own address (model:NAME)",
+            )
+
     def apply(self, step: Step, *, until: float | None, tell: Tell) -> Outcome:
         """Carry out one step and read back what came of it.
 
@@ -150,6 +181,10 @@ class LinuxMachine:
         """
         if isinstance(step.action, RemoveDevice | AddDevice):
             return apply_physical(self._root, step, until=until, tell=tell)
+        with listening(self._root, step) as told:
+            return told(self._apply_logical(step, until, tell))
+
+    def _apply_logical(self, step: Step, until: float | None, tell: Tell) -> Outcome:
         if not isinstance(step.action, OfflineBlock) or not self._root.is_writable:
             return self._write(step, until, None)
         sight = sight_of(self._root, step.action.block)
