@@ -46,7 +46,7 @@ class BlockWatch:
         if pressure is not None:
             self.why, self.hurts = f"memory pressure is {pressure:.0f} %", True
         elif self._limits.stall_seconds is not None and stalled >= self._limits.stall_seconds:
-            self.why = f"given up, for nothing has moved for {stalled:.0f} s"
+            self.why = f"given up, for nothing has moved for {self._limits.stall_seconds:.0f} s"
         return not self.why
 
     def _progress(self) -> None:
