@@ -6,6 +6,7 @@ as the first argument. Only reads. Run as root: ``python benchmarks/bench_census
 """
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -30,11 +31,8 @@ while os.readv(flags, [buffer]):
 
 def built_page_types(folder: Path) -> Path | str:
     """Build ``page-types``; or says why it cannot be."""
-    missing = [
-        name
-        for name in ("apt-get", "dpkg-deb", "tar", "xz", "make", "gcc")
-        if not shutil.which(name)
-    ]
+    needed = ("apt-get", "dpkg-deb", "tar", "xz", "make", "gcc")
+    missing = [name for name in needed if shutil.which(name) is None]
     if missing:
         return f"{', '.join(missing)} is missing"
     try:
@@ -59,7 +57,10 @@ def run(command: Sequence[str], folder: Path) -> None:
 
 
 def measured(command: Sequence[str]) -> tuple[float, float, int]:
-    """Run a command; gives seconds, seconds of processor time, and its peak memory in KiB."""
+    """Run a command; gives seconds, seconds of processor time, and its peak memory in KiB.
+
+    The kernel counts what this program has at the fork as the least of that peak.
+    """
     began = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
@@ -84,6 +85,8 @@ def compare(commands: dict[str, Sequence[str]]) -> None:
             f"{name:<15} min {min(took) * 1000:6.0f} ms, median {median(took) * 1000:6.0f} ms, "
             f"processor {median(busy) * 1000:6.0f} ms, peak {max(peak) / 1024:5.1f} MiB"
         )
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"a peak near {own:.1f} MiB may be this program's own")
     if "page-types" in found:
         ratios = [
             ours[0] / theirs[0]

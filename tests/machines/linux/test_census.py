@@ -210,6 +210,13 @@ def test_owners(held: Path) -> None:
     assert "page_owner=on" in found.notes[0]
 
 
+def test_a_huge_mapping_is_left_out_and_told(held: Path) -> None:
+    (held / "proc/42/maps").write_text("1000-3000001000 rw-p 00000000 00:00 0 \n")
+    found = open_linux(str(held)).owners([BlockId(0)])
+    assert [owner.kind for owner in found.owners] == [OwnerKind.CGROUP, OwnerKind.CGROUP]
+    assert any(note.startswith("1 mappings of more than 64 GiB") for note in found.notes)
+
+
 def test_hidden_frames_are_told(held: Path) -> None:
     entries = np.full(4, 1 << 63, np.uint64)
     (held / "proc/42/pagemap").write_bytes(entries.tobytes())

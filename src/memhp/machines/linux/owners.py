@@ -27,6 +27,8 @@ _PRESENT: Final = np.uint64(1 << 63)
 _PFN: Final = np.uint64((1 << 55) - 1)
 _MOST_PAGES: Final = 1 << 16
 _MAPPING: Final = re.compile(rb"^([0-9a-f]+)-([0-9a-f]+) ", re.MULTILINE)
+_MOST_MAPPING_BYTES: Final = 1 << 36
+"""Larger mappings are mostly empty, and reading what is in them takes seconds for each."""
 _USER_END: Final = 1 << 63
 """``[vsyscall]`` lies above, and pagemap does not reach there."""
 _NO_PAGE_OWNER: Final = (
@@ -55,43 +57,49 @@ def _order(owner: Owner) -> tuple[int, int, str]:
 def _processes(
     root: Root, wanted: npt.NDArray[np.bool_], pages_per_block: int
 ) -> tuple[list[Owner], list[str]]:
-    owners, unread = [], 0
+    owners, unread, skipped = [], 0, 0
     hidden = False
     for pid in sorted(int(name) for name in root.names("proc") if name.isdigit()):
         try:
-            number, sees_frames = _mapped(root, pid, wanted, pages_per_block)
+            number, sees_frames, left_out = _mapped(root, pid, wanted, pages_per_block)
         except (FileNotFoundError, ProcessLookupError):
             continue  # it has ended
         except OSError:
             unread += 1
             continue
         hidden |= not sees_frames
+        skipped += left_out
         if number:
             name = _name_of(root, pid)
             owners.append(Owner(kind=OwnerKind.PROCESS, name=name, nr_pages=number, pid=pid))
-    notes = []
+    return owners, list(_notes_of_processes(unread, skipped, hidden=hidden))
+
+
+def _notes_of_processes(unread: int, skipped: int, *, hidden: bool) -> Iterator[str]:
     if unread:
-        notes.append(
-            f"{unread} of the processes do not let their pages be read; root may read more"
-        )
+        yield f"{unread} of the processes do not let their pages be read; root may read more"
+    if skipped:
+        yield f"{skipped} mappings of more than 64 GiB were left out: reading them takes too long"
     if hidden:
-        notes.append("the kernel hides page frame numbers from this user: run it as root")
-    return owners, notes
+        yield "the kernel hides page frame numbers from this user: run it as root"
 
 
 def _mapped(
     root: Root, pid: int, wanted: npt.NDArray[np.bool_], pages_per_block: int
-) -> tuple[int, bool]:
-    """How many pages of the wanted blocks a process maps, and whether frames were shown."""
-    number, sees_frames = 0, True
+) -> tuple[int, bool, int]:
+    """Pages of the wanted blocks that a process maps, whether frames show, mappings left out."""
+    number, sees_frames, left_out = 0, True, 0
     with open(root.path(f"proc/{pid}/maps"), "rb") as file:
         mappings = _MAPPING.findall(file.read())
     if not mappings:
-        return 0, True  # a thread of the kernel
+        return 0, True, 0  # a thread of the kernel
     descriptor = os.open(root.path(f"proc/{pid}/pagemap"), os.O_RDONLY | os.O_CLOEXEC)
     try:
-        for start, end in mappings:
-            for words in _entries(descriptor, int(start, 16), int(end, 16)):
+        for start, end in ((int(first, 16), int(last, 16)) for first, last in mappings):
+            if end - start > _MOST_MAPPING_BYTES:
+                left_out += 1
+                continue
+            for words in _entries(descriptor, start, end):
                 frames = (words[words & _PRESENT != 0] & _PFN).astype(np.int64)
                 sees_frames &= not len(frames) or bool(frames.any())
                 places = frames // pages_per_block
@@ -99,7 +107,7 @@ def _mapped(
                 number += int(np.count_nonzero(wanted[places]))
     finally:
         os.close(descriptor)
-    return number, sees_frames
+    return number, sees_frames, left_out
 
 
 def _entries(descriptor: int, start: int, end: int) -> Iterator[npt.NDArray[np.uint64]]:

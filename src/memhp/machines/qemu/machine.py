@@ -99,7 +99,11 @@ class QemuMachine:
 
     def census(self, blocks: Sequence[BlockId]) -> Mapping[BlockId, BlockCensus]:  # noqa: ARG002
         """Not from outside: raises ``NotSupported``."""
-        raise NotSupported(machine=self.name, operation="count pages", advice="a model can")
+        raise NotSupported(
+            machine=self.name,
+            operation="count pages",
+            advice="run 'memhp census' inside the guest, as root",
+        )
 
     def apply(self, step: Step, *, until: float | None, tell: Tell) -> Outcome:
         """Carry out one step and read back what came of it.
