@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 
 # How long 'make fuzz' goes on.
 MINUTES ?= 10
+# How many tests run at the same time; those of one file share their guests, one after another.
+JOBS ?= 2
 
 .PHONY: help demo lab-demo test fuzz bench lint format clean
 
@@ -25,7 +27,7 @@ test: $(VENV)/.ready-dev ## set up what is missing and run every check
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
-	scripts/guarded $(BIN)/python -m pytest --cov --cov-report=term
+	scripts/guarded $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --cov --cov-report=term
 
 fuzz: $(VENV)/.ready-dev ## fuzz everything that is parsed, for MINUTES=10
 	nice scripts/guarded $(BIN)/python tests/fuzz/long.py --minutes $(MINUTES)

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from told import told
+
 settings.register_profile(
     "memhp", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
@@ -17,6 +19,14 @@ settings.load_profile("ci" if os.environ.get("CI") else "memhp")
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGTERM, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    lines = told(terminalreporter, "told")
+    if lines:
+        terminalreporter.section("told by tests")
+        for line in sorted(lines):
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture(autouse=True)

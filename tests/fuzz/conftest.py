@@ -2,12 +2,13 @@
 
 import pytest
 
-from fuzz.summary import RESULTS, table
+from fuzz.summary import FUZZED, table
+from told import told
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    results = terminalreporter.config.stash.get(RESULTS, [])
-    if results:
+    rows = told(terminalreporter, FUZZED)
+    if rows:
         terminalreporter.section("fuzzing")
-        for line in table(results):
+        for line in table(rows):
             terminalreporter.write_line(line)

@@ -410,7 +410,7 @@ class Peer(threading.Thread):
 
 def _serial(folder: Path) -> Attempt:
     path = folder / "con"
-    tag = re.compile(rb'echo "(T)""([0-9a-f]+):')
+    tag = re.compile(rb'echo -n "(T)""([0-9a-f]+):')
 
     def said(line: bytes, data: bytes) -> bytes:
         found = tag.search(line)

@@ -13,7 +13,7 @@ from fuzz.batch import Amount
 from fuzz.run import fuzz, keep
 from fuzz.seeds import BYTES, JSON, TEXT
 from fuzz.shrinking import shrink, smaller_json
-from fuzz.summary import table
+from fuzz.summary import row_of, table
 from fuzz.target import Attempt, Failure, Result, Shape, Target
 from memhp.core.errors import FormatError
 
@@ -157,7 +157,7 @@ def test_what_is_found_is_saved(tmp_path: Path) -> None:
 def test_the_table_counts(failures: int) -> None:
     wrong = Failure(kind="KeyError", place="a.py:1", told="", data=b"")
     result = Result(target="SRAT", tried=1234, accepted=1000, failures=(wrong,) * failures)
-    lines = table([result, result])
+    lines = table([row_of(result), row_of(result)])
     assert lines[0].split() == [
         *("SRAT", "1,234", "tried", "1,000", "read", str(234 - failures), "refused"),
         *(str(failures), "wrong"),

@@ -2,13 +2,14 @@
 
 import os
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from fuzz.batch import Amount
 from fuzz.run import fuzz, keep
-from fuzz.summary import RESULTS
+from fuzz.summary import FUZZED, row_of
 from fuzz.target import Target
 from fuzz.targets import TARGETS
 
@@ -23,11 +24,11 @@ def seed() -> int:
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS.keys())
 def test_an_input_is_read_or_refused(
-    target: Target, seed: int, request: pytest.FixtureRequest
+    target: Target, seed: int, record_property: Callable[[str, object], None]
 ) -> None:
     amount = Amount(inputs=target.inputs, seconds=None, seed=seed, shrink_seconds=10)
     result = fuzz(target, amount)
-    request.config.stash.setdefault(RESULTS, []).append(result)
+    record_property(FUZZED, row_of(result))
     wrong = [
         f"{failure.kind} at {failure.place}, seed {seed}: {keep(FOUND, target.name, failure)}"
         for failure in result.failures

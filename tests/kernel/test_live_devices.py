@@ -27,6 +27,7 @@ NEWEST = KERNELS[0]
 DIMM_BYTES, LOAD_BYTES, FILE_MIB = 256 * MIB, 200 * MIB, 32
 SLOT = "PNP0C80:00"
 FILE = "/tmp/data"
+WATCHED = "/tmp/watched"
 TREE = "cd /sys/devices/system/memory; grep . memory*/state memory*/valid_zones"
 MOVABLE_PAGES = "awk '/zone  *Movable/ {on=1} on && /nr_free_pages|pages free/ {print $NF; exit}'"
 _SECONDS = 120.0
@@ -52,6 +53,19 @@ class Inside:
         code, text = self.run(command)
         assert code == 0, text
         return text.strip()
+
+    def watch(self) -> None:
+        """Begin to watch the blocks, with memhp in the guest."""
+        self.text(
+            f"(host timeout {int(_SECONDS)} memhp watch --json -M linux: "
+            f"> {WATCHED} 2> {WATCHED}.err < /dev/null &)\n"
+            f"while ! grep -q Ctrl-C {WATCHED}.err; do sleep 0.1; done"
+        )
+
+    def watched(self) -> list[list[object]]:
+        """Each change since: the kernel's word, the block, and the state that was read then."""
+        told = [json.loads(line) for line in self.text(f"cat {WATCHED}").splitlines()]
+        return [[change[key] for key in ("action", "block", "state")] for change in told]
 
     def plug(self) -> None:
         """Put a DIMM in, from outside."""
@@ -169,6 +183,7 @@ def test_a_full_dimm_goes_and_comes_back(inside: Inside, data: Data) -> None:
 
 
 def test_a_full_dimm_is_replaced_by_hand(inside: Inside, data: Data) -> None:
+    inside.watch()
     with seen_from_outside(inside.guest) as gone:
         code, text = inside.memhp(f"memhp replace {SLOT}")
         assert (code, "go on with 'memhp resume'" in text) == (7, True), text
@@ -180,6 +195,17 @@ def test_a_full_dimm_is_replaced_by_hand(inside: Inside, data: Data) -> None:
     assert (code, f"{SLOT} has come" in text) == (0, True), text
     assert inside.states() == ["online Movable"] * 2
     data.check(inside)
+    assert inside.watched() == [
+        ["offline", 33, "offline"],
+        ["offline", 32, "offline"],
+        ["remove", 32, None],
+        ["remove", 33, None],
+        ["add", 32, "offline"],
+        ["add", 33, "offline"],
+        ["online", 32, "online"],
+        ["online", 33, "online"],
+    ]
+    assert "BUG:" not in inside.text("dmesg")
 
 
 def test_a_dimm_with_kernel_memory_stays_as_it_was(inside: Inside) -> None:

@@ -86,3 +86,40 @@ def test_the_census_is_what_the_guests_kernel_counts(sharing: Guest) -> None:
         assert abs(pages[kind] - meminfo[name]) < slack, (kind, pages, meminfo)
     assert 51_200 <= pages["shmem"] < 60_000
     run(sharing, "umount /load")
+
+
+def explained(guest: Guest, what: str) -> dict[int, str]:
+    """The answers of ``memhp explain``, by block."""
+    found = json.loads(run(guest, f"host memhp explain {what} --json"))
+    return {one["block"]: one["answer"] for one in found["predictions"]}
+
+
+def debug_switches(guest: Guest) -> str:
+    return run(guest, "grep memory_hotplug.c: /proc/dynamic_debug/control").strip()
+
+
+def states(guest: Guest) -> str:
+    blocks = "/sys/devices/system/memory/memory*"
+    return run(guest, f"grep . {blocks}/state {blocks}/valid_zones").strip()
+
+
+def test_what_explain_says_beforehand_is_what_offline_does(sharing: Guest) -> None:
+    """A block with memory of the kernel stays, for the kernel's own reason; a movable one goes."""
+    answers = explained(sharing, "0-7")
+    stays = max(block for block, answer in answers.items() if answer == "no" and 0 < block < 7)
+    goes = min(block for block, answer in answers.items() if answer == "yes")
+    before, control = states(sharing), debug_switches(sharing)
+    offline = "host env -u MEMHP_NO_LIVE_WRITES memhp -M linux: {} memory{}"
+    with sharing.shell() as shell:
+        code, text = shell.run(offline.format("offline", stays))
+    assert code == 1, text
+    assert "failure to isolate range [EBUSY]" in text
+    assert "page frame 0x" in text
+    assert states(sharing) == before
+    assert debug_switches(sharing) == control
+    run(sharing, offline.format("offline", goes))
+    run(sharing, offline.format("online --zone movable", goes))
+    assert explained(sharing, str(goes)) == {goes: "yes"}
+    run(sharing, offline.format("offline", goes))
+    history = run(sharing, "host memhp explain --history")
+    assert history.splitlines()[-1].startswith("yes: 2 of 2 right; no: 1 of 1 right; ")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from kills import Killer, in_a_child, in_ram, tell
+from kills import Killer, Note, in_a_child, in_ram, tell
 from memhp.core.geometry import BlockId, NodeId
 from memhp.core.request import (
     Add,
@@ -135,7 +135,7 @@ IN_RUNS = ("offline, partly", "evacuate, and put back", "evacuate a device", "on
     ("name", "runs"), [*((n, False) for n in OPERATIONS), *((n, True) for n in IN_RUNS)]
 )
 def test_a_kill_at_every_write(
-    name: str, runs: bool, fresh: Path, in_ram: Path, capsys: pytest.CaptureFixture[str]
+    name: str, runs: bool, fresh: Path, in_ram: Path, record_property: Note
 ) -> None:
     request, conditions = OPERATIONS[name]
     operation = Operation(request=request, conditions=conditions)
@@ -161,7 +161,7 @@ def test_a_kill_at_every_write(
             check(how, machine, folder, (before, after, ending), point)
         else:
             pytest.fail("the operation never came to its end")
-    tell(capsys, f"{name}, in runs" if runs else name, points)
+    tell(record_property, f"{name}, in runs" if runs else name, points)
     assert points > 20
 
 
@@ -189,9 +189,7 @@ def story_begun(journals: Journals) -> bool:
     return b"\n" in data and bool(json.loads(data.partition(b"\n")[0]))
 
 
-def test_a_kill_at_every_write_of_undoing(
-    fresh: Path, in_ram: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_kill_at_every_write_of_undoing(fresh: Path, in_ram: Path, record_property: Note) -> None:
     """Undoing is an operation as any other: resumed, it ends where it should."""
     machine, folder, done = in_ram / "m.machine", in_ram / "journal", in_ram / "done"
     before = look(fresh)
@@ -216,12 +214,12 @@ def test_a_kill_at_every_write_of_undoing(
         else:
             assert conductor(machine, folder).undo("1") is Ending.DONE, point
         assert look(machine) == before, point
-    tell(capsys, "undo", points)
+    tell(record_property, "undo", points)
     assert points > 20
 
 
 def test_a_kill_at_every_write_of_applying(
-    fresh: Path, in_ram: Path, capsys: pytest.CaptureFixture[str]
+    fresh: Path, in_ram: Path, record_property: Note
 ) -> None:
     machine, folder = in_ram / "m.machine", in_ram / "journal"
     before = look(fresh)
@@ -241,12 +239,12 @@ def test_a_kill_at_every_write_of_applying(
                 break
             points += 1
             check(how, machine, folder, (before, after, Ending.DONE), point)
-    tell(capsys, "apply", points)
+    tell(record_property, "apply", points)
     assert points > 20
 
 
 def test_a_kill_at_every_write_of_resuming(
-    fresh: Path, in_ram: Path, capsys: pytest.CaptureFixture[str]
+    fresh: Path, in_ram: Path, record_property: Note
 ) -> None:
     """Killed once, then killed again while it is gone on with, at every write of that."""
     machine, folder = in_ram / "m.machine", in_ram / "journal"
@@ -267,5 +265,5 @@ def test_a_kill_at_every_write_of_resuming(
             if Journals(folder).read("1").finished is None:
                 conductor(machine, folder).resume("1")
             assert look(machine) == after, (first, point)
-    tell(capsys, "resume", points)
+    tell(record_property, "resume", points)
     assert points > 20

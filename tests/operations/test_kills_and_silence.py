@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kills import Killer, in_a_child, in_ram, tell
+from kills import Killer, Note, in_a_child, in_ram, tell
 from memhp.core.request import Remove, Replace, Request
 from memhp.core.words import Ending
 from memhp.model.kernel import Kernel
@@ -57,7 +57,7 @@ def is_begun(pair: Pair) -> bool:
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-def test_a_kill_at_every_write(name: str, in_ram: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_kill_at_every_write(name: str, in_ram: Path, record_property: Note) -> None:
     """Asked or not, heard of or not: it is resumed to its end, once the guest has answered."""
     pair = Pair(in_ram, TEXT)
     before = pair.standing()["web"]
@@ -78,7 +78,7 @@ def test_a_kill_at_every_write(name: str, in_ram: Path, capsys: pytest.CaptureFi
             assert (after == before) is (name == "replace"), point
         if not killed:
             break
-    tell(capsys, f"{name}, without an answer", points)
+    tell(record_property, f"{name}, without an answer", points)
     assert points > 10
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from kills import Killer, in_a_child, in_ram, tell
+from kills import Killer, Note, in_a_child, in_ram, tell
 from memhp.core.errors import JournalError
 from memhp.core.request import Conditions
 from memhp.core.words import Ending, OnlineType
@@ -105,9 +105,7 @@ class Moving:
 
 @pytest.mark.parametrize("how", ["resume", "undo"])
 @pytest.mark.parametrize("name", MOVES)
-def test_a_kill_at_every_write(
-    name: str, how: str, in_ram: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_kill_at_every_write(name: str, how: str, in_ram: Path, record_property: Note) -> None:
     moving = Moving(in_ram, name)
     points = 0
     for point in range(2000):
@@ -123,14 +121,12 @@ def test_a_kill_at_every_write(
             if moving.is_open():
                 assert moving.pair.conductor().resume("1") is moving.ending, point
             assert moving.pair.standing() == moving.after, point
-    tell(capsys, f"move, {name}, then {how}", points)
+    tell(record_property, f"move, {name}, then {how}", points)
     assert points > 20
 
 
 @pytest.mark.parametrize("restarted", ["web", "db"])
-def test_a_kill_and_then_a_guest_dies(
-    restarted: str, in_ram: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_kill_and_then_a_guest_dies(restarted: str, in_ram: Path, record_property: Note) -> None:
     """Nothing is gone on with; the guest that still runs becomes what it was."""
     moving = Moving(in_ram, "a DIMM, and a new one")
     other = {"web": "db", "db": "web"}[restarted]
@@ -143,7 +139,7 @@ def test_a_kill_and_then_a_guest_dies(
         if moving.has_begun():
             points += 1
             stays_as_it_is(moving, other, point)
-    tell(capsys, f"move, killed, and {restarted} died", points)
+    tell(record_property, f"move, killed, and {restarted} died", points)
     assert points > 10
 
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from itertools import count
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from memhp.core.census import BlockCensus, PageKind
-from memhp.core.errors import NoSuchObject
+from memhp.core.errors import NoSuchObject, NotSupported
 from memhp.core.events import StepProgress
 from memhp.core.geometry import BlockId, NodeId
 from memhp.core.listing import BlockFile, Listing
@@ -29,6 +29,7 @@ from memhp.core.snapshot import Device, HostBudget, MemoryBlock, Snapshot, Want
 from memhp.core.targets import format_size
 from memhp.core.words import Ability, BlockState, ZoneType
 from memhp.model.acpi_memory import Verdict, eject, plug_in
+from memhp.model.blocks import Block
 from memhp.model.boot_inputs import BootInputs, inputs_of
 from memhp.model.devices import DimmSlot, VirtioMemDevice
 from memhp.model.hardware import DoesNotFit, give_address, new_dimm
@@ -42,6 +43,10 @@ from memhp.model.tree.tree import Tree
 from memhp.model.virtio_mem import resize
 from memhp.model.virtio_mem_hooks import could_add
 from memhp.model.workload import Workload
+
+if TYPE_CHECKING:  # imported where a block is looked into
+    from memhp.core.evidence import Evidence
+    from memhp.core.ranges import PhysRange
 
 T = TypeVar("T")
 _MEMORY = "/sys/devices/system/memory"
@@ -116,6 +121,30 @@ class ModelMachine:
         kernel = self._source.load()
         return {number: self._census_of(kernel, number) for number in blocks}
 
+    def evidence(self, blocks: Sequence[BlockId]) -> "Evidence":
+        """Look into blocks, as exactly as the model knows them; raises ``NoSuchObject``."""
+        from memhp.machines.model_evidence import model_evidence  # noqa: PLC0415
+
+        kernel = self._source.load()
+        found = [(number, self._block(kernel, number)) for number in blocks]
+        return model_evidence(kernel, found)
+
+    def ranges_of_task(self, pid: int) -> "tuple[PhysRange, ...]":
+        """A model's processes have names, and no numbers: raises ``NotSupported``."""
+        raise NotSupported(
+            machine=self.name,
+            operation=f"find process {pid}",
+            advice="the running host can (-M linux:)",
+        )
+
+    def _block(self, kernel: Kernel, number: BlockId) -> Block:
+        block = kernel.blocks.get(number)
+        if block is None:
+            raise NoSuchObject(
+                machine=self.name, name=f"memory{number}", advice="see 'memhp ls' for its blocks"
+            )
+        return block
+
     def apply(self, step: Step, *, until: float | None, tell: Tell) -> Outcome:  # noqa: ARG002
         """Carry out one step; the model never waits, so a deadline is never reached."""
         try:
@@ -165,11 +194,7 @@ class ModelMachine:
             raise _NotAsExpected(f"the host has {left} left to give")
 
     def _census_of(self, kernel: Kernel, number: BlockId) -> BlockCensus:
-        block = kernel.blocks.get(number)
-        if block is None:
-            raise NoSuchObject(
-                machine=self.name, name=f"memory{number}", advice="see 'memhp ls' for its blocks"
-            )
+        block = self._block(kernel, number)
         nr_pages = kernel.pages_per_block
         if block.state is BlockState.OFFLINE:
             return BlockCensus(block=number, pages={PageKind.FREE: nr_pages})

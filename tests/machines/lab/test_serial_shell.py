@@ -13,7 +13,7 @@ from memhp.core.errors import ContactLost
 from memhp.machines.lab.observe_guest import observe_guest, read_resource
 from memhp.machines.lab.serial_shell import SerialShell
 
-TAG = re.compile(rb'echo "(T)""([0-9a-f]+):')
+TAG = re.compile(rb'echo -n "(T)""([0-9a-f]+):')
 
 
 @contextmanager

@@ -28,6 +28,7 @@ class Command(Protocol):
 NAMES = (
     "ls",
     "census",
+    "explain",
     "boot",
     "online",
     "offline",

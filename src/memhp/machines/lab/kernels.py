@@ -5,12 +5,14 @@ only the full image has modules for that. A kernel of one's own is named by its
 path.
 """
 
+import fcntl
 import hashlib
 import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -79,19 +81,35 @@ def find_kernel(name: str, *, shares_root: bool = False) -> LabKernel:
         return _kernel_at(name, shares_root=shares_root)
     folder = _cache() / (f"{name}-full" if shares_root else name)
     wanted = _wanted(shares_root)
-    found = _kernel(name, folder)
-    if found is not None and _is_complete(folder, wanted):
-        return found
-    try:
-        _fetch_or_update(_NAMES[name] % ("" if shares_root else "-cloud"), folder, wanted)
-    except MachineError:
-        if found is None:
-            raise
-        return found
+    if not _is_complete(folder, wanted):
+        pattern = _NAMES[name] % ("" if shares_root else "-cloud")
+        with _one_at_a_time(folder):
+            _complete(pattern, folder, wanted)
     found = _kernel(name, folder)
     if found is None:
         raise _missing(f"the package for {name} holds no kernel")
     return found
+
+
+def _complete(pattern: str, folder: Path, wanted: Sequence[str]) -> None:
+    """Fetch what is missing; what is there is left where nothing can be had."""
+    if _is_complete(folder, wanted):
+        # Another process has fetched it meanwhile.
+        return
+    try:
+        _fetch_or_update(pattern, folder, wanted)
+    except MachineError:
+        if not any(folder.glob("vmlinuz-*")):
+            raise
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Keep other processes from fetching the same; ends with this process."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f".{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _wanted(shares_root: bool) -> tuple[str, ...]:  # noqa: FBT001

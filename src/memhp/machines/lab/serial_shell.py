@@ -47,7 +47,8 @@ class SerialShell:
         """Run a command; returns its exit code and what it printed. Raises ``ContactLost``."""
         tag = f"T{secrets.token_hex(6)}"
         # The tag is put together by the shell, so that an echo of this line does not end it.
-        line = f'{{ {command}\n}} 2>&1; echo "{tag[:1]}""{tag[1:]}:$?:"\n'
+        # No newline follows it: unread, that would be taken for the beginning of the next answer.
+        line = f'{{ {command}\n}} 2>&1; echo -n "{tag[:1]}""{tag[1:]}:$?:"\n'
         self._socket.sendall(line.encode())
         end = re.compile(rf"{tag}:([0-9]{{1,3}}):")
         text = ""

@@ -6,7 +6,7 @@ one is.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from memhp.core.outcome import Done, Outcome, Refused
@@ -19,10 +19,12 @@ from memhp.machines.linux.root import MEMORY, Root
 
 KMEM: Final = "kmem"
 DRIVERS: Final = "sys/bus/dax/drivers"
+Write = Callable[[Root, str, str, float | None], str | None]
+"""Writes a word to a file; returns the errno's name, or ``None`` where it went well."""
 _STAYS: Final = "cannot be hotremoved"
 
 
-def unbind(root: Root, device: str, until: float | None) -> Outcome:
+def unbind(root: Root, device: str, until: float | None, *, write: Write = write_live) -> Outcome:
     """Take the device's memory out of the kernel; raises ``MachineError``, ``NotSupported``."""
     if driver_of(root, device) != KMEM:
         return Refused(reason=f"expected {device}: present, and its driver is not {KMEM}")
@@ -33,7 +35,7 @@ def unbind(root: Root, device: str, until: float | None) -> Outcome:
         if state != BlockState.OFFLINE:
             return Refused(reason=f"memory{number} of it is {state}, and would stay until a boot")
     with LogSince(root) as log:
-        errno_name = write_live(root, f"{DRIVERS}/{KMEM}/unbind", device, until)
+        errno_name = write(root, f"{DRIVERS}/{KMEM}/unbind", device, until)
         left = [number for number, _ in _states(root, blocks)]
         if driver_of(root, device) == KMEM:
             return Refused(reason=f"{KMEM} does not let it go", errno_name=errno_name)
@@ -43,17 +45,17 @@ def unbind(root: Root, device: str, until: float | None) -> Outcome:
     return Done(note="the kernel has given its memory up")
 
 
-def bind(root: Root, device: str, until: float | None) -> Outcome:
+def bind(root: Root, device: str, until: float | None, *, write: Write = write_live) -> Outcome:
     """Give the device's memory to the kernel; raises ``MachineError`` and ``NotSupported``."""
     driver = driver_of(root, device)
     if driver and driver != KMEM:
-        errno_name = write_live(root, f"{DRIVERS}/{driver}/unbind", device, until)
+        errno_name = write(root, f"{DRIVERS}/{driver}/unbind", device, until)
         if errno_name is not None:
             return Refused(reason=f"{driver} does not let it go", errno_name=errno_name)
-    errno_name = write_live(root, f"{DRIVERS}/{KMEM}/bind", device, until)
+    errno_name = write(root, f"{DRIVERS}/{KMEM}/bind", device, until)
     if driver_of(root, device) != KMEM:
         # A driver of dax devices takes those alone of which it was told.
-        errno_name = write_live(root, f"{DRIVERS}/{KMEM}/new_id", device, until)
+        errno_name = write(root, f"{DRIVERS}/{KMEM}/new_id", device, until)
     if driver_of(root, device) != KMEM:
         return Refused(reason=f"{KMEM} does not take it", errno_name=errno_name)
     numbers = [number for number, _ in _states(root, tuple(_blocks(root, device)))]

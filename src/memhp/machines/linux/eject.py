@@ -34,14 +34,15 @@ _TELLING: Final = ("Offline failed", "Offline disabled", "Eject incomplete", "Ej
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
-    """A clock and a pause; tests have their own."""
+class Outside:
+    """A clock, a pause, and the one function that writes; tests have their own."""
 
     clock: Callable[[], float] = time.monotonic
     pause: Callable[[float], None] = time.sleep
+    write: Callable[[Root, str, str, float | None], str | None] = write_live
 
 
-REAL_TIME: Final = Waiting()
+REAL: Final = Outside()
 
 
 def eject(
@@ -51,7 +52,7 @@ def eject(
     *,
     until: float | None,
     tell: Tell,
-    waiting: Waiting = REAL_TIME,
+    outside: Outside = REAL,
 ) -> Outcome:
     """Eject a device whose blocks are all offline, and read the verdict back.
 
@@ -61,12 +62,12 @@ def eject(
     reason = _why_not_now(root, device)
     if reason is not None:
         return Refused(reason=reason)
-    until = waiting.clock() + PATIENCE_SECONDS if until is None else until
+    until = outside.clock() + PATIENCE_SECONDS if until is None else until
     with LogSince(root) as log:
-        errno_name = write_live(root, f"{ACPI}/{device}/eject", "1", until)
+        errno_name = outside.write(root, f"{ACPI}/{device}/eject", "1", until)
         if errno_name not in {None, "EINTR"}:
             return Refused(reason=_MEANINGS.get(errno_name or "", _OTHER), errno_name=errno_name)
-        return _verdict(_Asked(root=root, device=device, step=step, log=log), until, tell, waiting)
+        return _verdict(_Asked(root=root, device=device, step=step, log=log), until, tell, outside)
 
 
 _OTHER: Final = "the kernel does not take the request"
@@ -86,7 +87,7 @@ class _Asked:
     log: LogSince
 
 
-def _verdict(asked: _Asked, until: float, tell: Tell, waiting: Waiting) -> Outcome:
+def _verdict(asked: _Asked, until: float, tell: Tell, outside: Outside) -> Outcome:
     """Look until the device is gone, or the kernel is no longer at it, or time is up."""
     quiet = looks = 0
     needed = 1 if asked.root.mounted is not None else _QUIET_LOOKS
@@ -99,12 +100,12 @@ def _verdict(asked: _Asked, until: float, tell: Tell, waiting: Waiting) -> Outco
         quiet = quiet + 1 if at_work is False else 0
         if quiet >= needed:
             return Refused(reason=_why_still_there(asked, blocks))
-        if waiting.clock() >= until:
+        if outside.clock() >= until:
             return Unanswered(asked=str(asked.step))
         looks += 1
         unit = "the kernel takes it out" if at_work else "looking for the verdict"
         tell(StepProgress(step=asked.step, done=looks, total=None, unit=unit))
-        waiting.pause(_LOOK_SECONDS)
+        outside.pause(_LOOK_SECONDS)
 
 
 def _why_not_now(root: Root, device: str) -> str | None:

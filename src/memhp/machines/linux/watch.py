@@ -37,14 +37,22 @@ class Watch:
         self._uevents.close()
 
     def _read(self, heard: Heard) -> BlockChange:
+        """Read the block; its zones only once it has a node.
+
+        A block is announced before it has one, and ``valid_zones_show()`` then looks
+        for node -1: Linux 6.12 dies of it (``mem->nid`` is set just before the link
+        ``nodeN`` is made, in ``do_register_memory_block_under_node()``).
+        """
         folder = f"{MEMORY}/memory{heard.block}"
+        node = next(self._nodes(folder), None)
+        zones = None if node is None else self._text(f"{folder}/valid_zones")
         return BlockChange(
             time=self._now(),
             action=heard.action,
             block=BlockId(heard.block),
             state=self._text(f"{folder}/state"),
-            zones=tuple((self._text(f"{folder}/valid_zones") or "").split()),
-            node=next(self._nodes(folder), None),
+            zones=tuple((zones or "").split()),
+            node=node,
         )
 
     def _text(self, relative: str) -> str | None:

@@ -1,0 +1,233 @@
+"""Looking into the blocks of a running machine: what each page is, and what stays.
+
+A pin for input or output lasts for moments, one that keeps a page for good is
+there at every look; so doubtful blocks are looked at several times.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Self
+
+import numpy as np
+
+from memhp.core.errors import MachineError, NoSuchObject
+from memhp.core.evidence import UNMOVABLE, BlockEvidence, Evidence, Held, Sighting
+from memhp.core.geometry import BlockId, pages_of
+from memhp.core.ranges import PhysRange
+from memhp.core.snapshot import IomemEntry, MemoryBlock, Snapshot
+from memhp.core.words import BlockState
+from memhp.machines.linux.node_room import read_reserved_huge, read_rooms, read_swap_free
+from memhp.machines.linux.page_classes import (
+    CODE,
+    KINDS,
+    Codes,
+    Mask,
+    PageArrays,
+    classify,
+    extra_references,
+)
+from memhp.machines.linux.page_structs import PageStructs, open_page_structs
+from memhp.machines.linux.root import Root
+from memhp.machines.linux.task_memory import read_holders
+
+PAUSES: Final = (0.02, 0.05, 0.1, 0.2)
+"""Seconds between the looks at doubtful blocks."""
+_MOST_PASSING: Final = 64
+"""With more kernel pages than these, some stay."""
+_STAY: Final = frozenset({*UNMOVABLE, Held.PINNED})
+_WORD_BYTES: Final = 8
+
+
+@dataclass(slots=True)
+class _Seen:
+    """One block while it is looked at: codes, and the pages that were in the way at every look."""
+
+    block: MemoryBlock
+    codes: Codes
+    kernel: Mask
+    pinned: Mask
+    looks: int = 1
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether what is in the way might be gone in a moment: few kernel pages, or pins."""
+        few = 0 < np.count_nonzero(self.kernel) <= _MOST_PASSING
+        return bool(few or self.pinned.any())
+
+
+def look_inside(
+    root: Root,
+    snapshot: Snapshot,
+    blocks: Sequence[BlockId],
+    *,
+    pause: Callable[[float], None],
+) -> Evidence:
+    """Look into blocks of a machine; raises ``MachineError`` and ``NoSuchObject``."""
+    by_number = {block.block: block for block in snapshot.blocks}
+    nr_pages = pages_of(snapshot.block_size_bytes)
+    structs = open_page_structs(root)
+    try:
+        with _Pages(root, structs, nr_pages) as pages:
+            seen = [_look(pages, _block(root, by_number, number)) for number in blocks]
+            _look_again(pages, [one for one in seen if one.is_doubtful], pause)
+    finally:
+        if structs is not None:
+            structs.close()
+    return Evidence(
+        blocks=tuple(_evidence(one, snapshot, nr_pages, structs is not None) for one in seen),
+        rooms=read_rooms(root),
+        pages_per_block=nr_pages,
+        swap_free=read_swap_free(root),
+        reserved_huge=read_reserved_huge(root),
+        holders=read_holders(root),
+        notes=() if structs is not None else (_BLIND,),
+    )
+
+
+_BLIND = (
+    "/proc/kcore cannot be read here, so pins and per-CPU lists do not show: "
+    "more answers are unknown"
+)
+
+
+class _Pages:
+    """The files that have something of every page, open."""
+
+    def __init__(self, root: Root, structs: PageStructs | None, nr_pages: int) -> None:
+        self.nr_pages = nr_pages
+        self._structs = structs
+        self._root = root
+        self._flags = self._counts = -1
+
+    def __enter__(self) -> Self:
+        self._flags = _open(self._root, "proc/kpageflags")
+        self._counts = _open(self._root, "proc/kpagecount")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for handle in (self._flags, self._counts):
+            if handle >= 0:
+                os.close(handle)
+
+    def read(self, number: int) -> PageArrays:
+        """Everything of one block's pages; what lies behind the last page reads as no page."""
+        first = number * self.nr_pages
+        return PageArrays(
+            bits=self._words(self._flags, first, 1 << 20),
+            counts=self._words(self._counts, first, 0),
+            structs=None if self._structs is None else self._structs.read(first, self.nr_pages),
+        )
+
+    def _words(
+        self, handle: int, first: int, missing: int
+    ) -> "np.ndarray[tuple[int], np.dtype[np.uint64]]":
+        data = _read_all(handle, first * _WORD_BYTES, self.nr_pages * _WORD_BYTES)
+        words = np.full(self.nr_pages, missing, np.uint64)
+        found = np.frombuffer(data[: len(data) // _WORD_BYTES * _WORD_BYTES], np.uint64)
+        words[: len(found)] = found
+        return words
+
+
+def _read_all(handle: int, offset: int, size_bytes: int) -> bytes:
+    pieces = []
+    while size_bytes and (piece := os.pread(handle, size_bytes, offset)):
+        pieces.append(piece)
+        offset += len(piece)
+        size_bytes -= len(piece)
+    return b"".join(pieces)
+
+
+def _open(root: Root, relative: str) -> int:
+    try:
+        return os.open(root.path(relative), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as err:
+        raise MachineError(
+            machine=root.name,
+            problem=f"does not show its pages: {root.path(relative)}: {err.strerror}",
+            advice="run memhp as root on the machine itself",
+        ) from err
+
+
+def _block(root: Root, blocks: dict[BlockId, MemoryBlock], number: BlockId) -> MemoryBlock:
+    if number not in blocks:
+        raise NoSuchObject(
+            machine=root.name, name=f"memory{number}", advice="see 'memhp ls' for its blocks"
+        )
+    return blocks[number]
+
+
+def _look(pages: _Pages, block: MemoryBlock) -> _Seen:
+    if block.state is BlockState.OFFLINE:
+        codes = np.full(pages.nr_pages, CODE[Held.FREE], np.uint8)
+        nothing = np.zeros(pages.nr_pages, np.bool_)
+        return _Seen(block, codes, nothing, nothing)
+    arrays = pages.read(block.block)
+    codes = classify(arrays)
+    return _Seen(block, codes, _of_kernel(codes), extra_references(arrays, codes))
+
+
+def _of_kernel(codes: Codes) -> Mask:
+    found: Mask = np.isin(codes, [CODE[kind] for kind in UNMOVABLE])
+    return found
+
+
+def _look_again(pages: _Pages, doubtful: list[_Seen], pause: Callable[[float], None]) -> None:
+    """Keep, look by look, what is still in the way; what is not was busy for a moment."""
+    first = [one.pinned.copy() for one in doubtful]
+    for seconds in PAUSES if doubtful else ():
+        pause(seconds)
+        for one in doubtful:
+            arrays = pages.read(one.block.block)
+            codes = classify(arrays)
+            one.kernel = one.kernel & _of_kernel(codes)
+            one.pinned = one.pinned & extra_references(arrays, codes)
+            one.looks += 1
+    for one, before in zip(doubtful, first, strict=True):
+        one.codes[before] = CODE[Held.BUSY]
+        one.codes[one.pinned] = CODE[Held.PINNED]
+
+
+def _evidence(seen: _Seen, snapshot: Snapshot, nr_pages: int, sees: bool) -> BlockEvidence:  # noqa: FBT001
+    counts = np.bincount(seen.codes, minlength=len(KINDS)).tolist()
+    kinds = {kind: count for kind, count in zip(KINDS, counts, strict=True) if count}
+    lasting = np.bincount(seen.codes[seen.kernel | seen.pinned], minlength=len(KINDS)).tolist()
+    block = seen.block
+    return BlockEvidence(
+        block=block.block,
+        state=block.state,
+        zone=block.zone,
+        node=block.node,
+        kinds=kinds,
+        sightings=tuple(_sightings(seen, nr_pages)),
+        lasting={k: n for k, n in zip(KINDS, lasting, strict=True) if n and k in _STAY},
+        looks=seen.looks,
+        sees_references=sees,
+        has_holes=has_holes(block.block, snapshot.block_size_bytes, snapshot.iomem),
+    )
+
+
+def _sightings(seen: _Seen, nr_pages: int) -> list[Sighting]:
+    found = []
+    for kind in KINDS:
+        if kind in _STAY:
+            places = np.flatnonzero(seen.codes == CODE[kind])
+            if len(places):
+                first = seen.block.block * nr_pages + int(places[0])
+                found.append(Sighting(kind=kind, first_pfn=first, count=len(places)))
+    return found
+
+
+def has_holes(block: int, block_size_bytes: int, iomem: Sequence[IomemEntry]) -> bool:
+    """Whether a part of a block is no System RAM; false where the addresses are hidden.
+
+    Source: ``offline_pages()``, which counts the pages by ``walk_system_ram_range()``.
+    """
+    whole = PhysRange.at(block * block_size_bytes, block_size_bytes)
+    covered = sum(
+        min(entry.range.end, whole.end) - max(entry.range.start, whole.start)
+        for entry in iomem
+        if entry.name.startswith("System RAM") and entry.range.overlaps(whole)
+    )
+    # The kernel counts whole pages.
+    return bool(iomem) and covered // 4096 * 4096 != block_size_bytes
