@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 from memhp.core.census import BlockCensus
 from memhp.core.events import StepProgress
 from memhp.core.geometry import BlockId
+from memhp.core.limits import Limits
 from memhp.core.outcome import Outcome
 from memhp.core.plan import Action, Step
 from memhp.core.snapshot import Snapshot, Want
@@ -121,6 +122,14 @@ class Cautious(Protocol):
 
     def cautions(self) -> tuple[str, ...]:
         """What a person should know before it is changed, in sentences."""
+
+
+@runtime_checkable
+class Bounded(Protocol):
+    """A running machine, whose writes may block and whose programs may suffer from them."""
+
+    def bounded(self, limits: Limits) -> Machine:
+        """The same machine, with other limits than the ones that hold by default."""
 
 
 @runtime_checkable

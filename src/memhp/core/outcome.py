@@ -19,10 +19,12 @@ class Refused:
     """The kernel, or the step's own precondition, said no; nothing was changed.
 
     ``errno_name`` is the kernel's (``EBUSY``), or ``None`` for a precondition.
+    ``ends_run``: the machine has to be left alone now, other targets included.
     """
 
     reason: str
     errno_name: str | None = None
+    ends_run: bool = False
 
     @property
     def words(self) -> str:
@@ -55,9 +57,12 @@ class Unanswered:
 
     The journal keeps it open. Every later snapshot is held against it
     (``Device.pending``): an answer that comes late is taken as if it had come then.
+    ``why`` tells what is known of it: that the kernel holds a block that it was
+    told to let go.
     """
 
     asked: str
+    why: str = ""
 
 
 Outcome = Done | Refused | Partly | Unanswered

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from memhp.core.geometry import BlockId, NodeId
+from memhp.core.surroundings import Risk
 from memhp.core.targets import Target, format_change, format_size
 from memhp.core.words import OnlineType
 
@@ -155,10 +156,12 @@ class Conditions:
 
     ``all_or_nothing``: where it cannot be done, everything is put back in the
     zone that it had. ``at_least_bytes`` is enough where it is less than all.
+    ``accept`` names the risks that are taken.
     """
 
     all_or_nothing: bool = False
     at_least_bytes: int | None = None
+    accept: tuple[Risk, ...] = ()
 
 
 def _listed(targets: tuple[Target, ...]) -> str:

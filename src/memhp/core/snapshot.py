@@ -7,6 +7,7 @@ from enum import Flag, auto
 from memhp.core.census import BlockCensus
 from memhp.core.geometry import BlockId, NodeId, Pfn
 from memhp.core.ranges import PhysRange
+from memhp.core.surroundings import Surroundings
 from memhp.core.words import (
     BlockState,
     DeviceKind,
@@ -20,9 +21,12 @@ from memhp.core.words import (
 class Want(Flag):
     """The parts of a snapshot; a machine reads no more than these.
 
-    ``ALL`` is without the census, which takes long.
+    ``ALL`` is what a machine is, without what takes long and is read where it is
+    asked for by name: the census, and ``SURROUNDINGS``, what runs on it, which
+    costs a look at every process.
     """
 
+    NOTHING = 0
     BLOCKS = auto()
     ZONES = auto()
     NODES = auto()
@@ -31,6 +35,7 @@ class Want(Flag):
     POLICY = auto()
     ROOM = auto()
     HOST = auto()
+    SURROUNDINGS = auto()
     CENSUS = auto()
     ALL = BLOCKS | ZONES | NODES | DEVICES | IOMEM | POLICY | ROOM | HOST
 
@@ -197,6 +202,7 @@ class Snapshot:
     policy: Policy = Policy()
     room: Room = Room()
     host: HostBudget | None = None
+    surroundings: Surroundings = field(default_factory=Surroundings)
     census: Mapping[BlockId, BlockCensus] = field(default_factory=dict)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from memhp.core.geometry import BlockId, NodeId, Pfn
+from memhp.core.geometry import PAGE_SIZE_BYTES, BlockId, NodeId, Pfn
 from memhp.core.ranges import PhysRange
 from memhp.core.snapshot import (
     Device,
@@ -15,12 +15,14 @@ from memhp.core.snapshot import (
     Want,
     ZoneInfo,
 )
+from memhp.core.surroundings import Surroundings, ZoneRoom
 from memhp.core.words import BlockState, DeviceKind, OnlineType
 from memhp.model.blocks import Block
 from memhp.model.devices import VirtioMemDevice
 from memhp.model.hardware import taken_addresses
 from memhp.model.kernel import Kernel
 from memhp.model.kernel_pages import distance
+from memhp.model.watermarks import watermarks
 from memhp.model.zone_choice import valid_zones
 
 
@@ -39,6 +41,9 @@ def take_snapshot(kernel: Kernel, *, machine: str, identity: str, want: Want) ->
         command_line=kernel.line.text if Want.POLICY in want else "",
         policy=_policy(kernel) if Want.POLICY in want else Policy(),
         room=_room(kernel) if Want.ROOM in want else Room(),
+        surroundings=Surroundings(rooms=tuple(_rooms(kernel)))
+        if Want.SURROUNDINGS in want
+        else Surroundings(),
     )
 
 
@@ -166,6 +171,20 @@ def _room(kernel: Kernel) -> Room:
         free_slots=None if slots is None else slots - len(kernel.slots),
         free_bytes=None if window is None else window.size_bytes - taken,
     )
+
+
+def _rooms(kernel: Kernel) -> Iterator[ZoneRoom]:
+    for node in sorted(kernel.online_nodes):
+        for zone in kernel.node_zones(node):
+            if zone.populated:
+                numbers = kernel.numbers(zone)
+                yield ZoneRoom(
+                    node=zone.node,
+                    zone=zone.zone,
+                    free_bytes=numbers.free * PAGE_SIZE_BYTES,
+                    min_bytes=watermarks(kernel, zone).minimum * PAGE_SIZE_BYTES,
+                    cache_bytes=numbers.of("FILE") * PAGE_SIZE_BYTES,
+                )
 
 
 def _policy(kernel: Kernel) -> Policy:

@@ -31,6 +31,7 @@ from memhp.operations.known_state import check_known
 from memhp.operations.late_answers import still_pending
 from memhp.operations.machine_lock import lock_machines
 from memhp.operations.operation import Leg, Operation, before_of, things_of
+from memhp.operations.risks import check_risks, want_for_risks
 from memhp.operations.untouchable import Pending, check_touched
 from memhp.operations.visible import check_visible
 
@@ -60,8 +61,10 @@ class Conductor:
         with self._lock(str(operation.request)), self._journal(operation) as kept:
             check_marks(plan, self.machines)
             check_able(plan, self.machines)
-            snapshots = look_at(self.machines, operation.request)
+            also = want_for_risks(plan.request)
+            snapshots = look_at(self.machines, operation.request, also=also)
             check_touched(plan, snapshots, self._pending())
+            check_risks(plan, snapshots, conditions.accept)
             before = before_of(plan, snapshots)
             kept.note(Planned(plan=plan, before=before, back=False))
             leg = Leg(plan=plan, before=before)

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from memhp.core.events import Event, OperationEnded, StepEnded
 from memhp.core.machine import Alive, Machine
+from memhp.core.plan import Plan
 from memhp.core.request import Request, Undo
 from memhp.core.snapshot import Snapshot, Snapshots, Want
 from memhp.core.words import Ability, BlockState, Ending
@@ -18,6 +19,7 @@ from memhp.operations.execute import Clock, Listener, execute
 from memhp.operations.journal_records import Planned, Record
 from memhp.operations.next_leg import account_of_it, ending_of, next_leg, want_for
 from memhp.operations.operation import Key, Leg, Operation, key_of
+from memhp.operations.risks import check_risks, want_for_risks
 from memhp.operations.untouchable import Pending, check_touched
 from memhp.operations.visible import check_visible
 
@@ -29,9 +31,9 @@ Machines = Mapping[str, Machine]
 """Machines by the names that steps carry."""
 
 
-def look_at(machines: Machines, request: Request) -> Snapshots:
+def look_at(machines: Machines, request: Request, *, also: Want = Want.NOTHING) -> Snapshots:
     """Read what planning needs of every machine, under the names that steps carry."""
-    want = want_for(request)
+    want = want_for(request) | also
     return {name: _look_at(machine, name, want) for name, machine in machines.items()}
 
 
@@ -97,15 +99,24 @@ def converge(
             return _end(operation, snapshots, late=late, tell=tell, waiting=untouchable)
         check_touched(leg.plan, snapshots, pending)
         check_able(leg.plan, machines)
+        _check_first(leg.plan, operation, snapshots)
         _pause(leg, until, clock, sleep)
         note(Planned(plan=leg.plan, before=leg.before, back=leg.back, to_the_end=leg.to_the_end))
         operation = carry_out(operation.with_leg(leg))
 
 
 def _seen(operation: Operation, machines: Machines) -> Snapshots:
-    snapshots = look_at(machines, operation.request)
+    """What planning needs, and for the first plan what it may hurt."""
+    also = Want.NOTHING if operation.legs else want_for_risks(operation.request)
+    snapshots = look_at(machines, operation.request, also=also)
     check_visible(operation, snapshots)
     return snapshots
+
+
+def _check_first(plan: Plan, operation: Operation, snapshots: Snapshots) -> None:
+    """The first plan alone is refused; what puts something back is not either."""
+    if not operation.legs and not isinstance(operation.request, Undo):
+        check_risks(plan, snapshots, operation.conditions.accept)
 
 
 def _pause(leg: Leg, until: float | None, clock: Clock, sleep: Callable[[float], None]) -> None:

@@ -25,7 +25,7 @@ from memhp.core.words import BlockState, ExitCode
 from memhp.operations.come_in_place import come_in_place_of
 from memhp.operations.execute import Listener
 from memhp.operations.journal_records import Story
-from memhp.operations.operation import Leg, Operation, Thing, things_of
+from memhp.operations.operation import Leg, Operation, Thing, block_of, things_of
 from memhp.operations.plan_zones import in_zone
 
 Now = Mapping[str, Thing]
@@ -71,6 +71,10 @@ def outcome_found(step: Step, now: Now, leg: Leg) -> Outcome | None:
     device = now.get(step.action.device) if isinstance(step.action, RemoveDevice) else None
     if isinstance(device, Device) and device.pending:
         return Unanswered(asked=str(step))
+    block = block_of(step)
+    found = None if block is None else _block(now, block)
+    if found is not None and found.state is BlockState.GOING_OFFLINE:
+        return Unanswered(asked=str(step), why="still held by the kernel")
     return None
 
 

@@ -55,12 +55,14 @@ def next_leg(
     """Plan the next leg; ``None`` where nothing is left to do, or to try.
 
     ``late`` tells that the deadline has passed: nothing more is tried, and
-    what is half done is ended or put back. What is ``untouchable`` is not put
-    back. The ``patient`` try again after a pause what may be otherwise then.
-    Raises what the planners raise, on the first leg alone.
+    what is half done is ended or put back, as after an outcome that ends the
+    run. What is ``untouchable`` is not put back. The ``patient`` try again after
+    a pause what may be otherwise then. Raises what the planners raise, on the
+    first leg alone.
     """
     if operation.unanswered() is not None:
         return None
+    late = late or operation.has_to_end()
     back = any(leg.back for leg in operation.legs)
     if not back and len(operation.legs) < _MOST_LEGS:
         found = _forward(operation, snapshots, late=late, untouchable=untouchable, patient=patient)

@@ -8,7 +8,7 @@ on. What is touched is kept by machine, for a request may be about several.
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from memhp.core.outcome import Done, Outcome, Unanswered
+from memhp.core.outcome import Done, Outcome, Refused, Unanswered
 from memhp.core.plan import (
     AddDevice,
     AwaitDevice,
@@ -113,6 +113,14 @@ class Operation:
             if isinstance(outcome, Unanswered):
                 return step
         return None
+
+    def has_to_end(self) -> bool:
+        """Whether the machine was found to be in no state for anything more."""
+        return any(
+            isinstance(outcome, Refused) and outcome.ends_run
+            for leg in self.legs
+            for outcome in leg.outcomes
+        )
 
     def waits_for_a_person(self) -> bool:
         """Whether the step that waits is one that a person does."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import NamedTuple
@@ -239,6 +240,14 @@ def test_half_an_hmat_is_refused(shell: Shell, tmp_path: Path) -> None:
     said = shell.compare("--hmat", str(file))
     assert (said.code, said.out) == (ExitCode.USAGE, "")
     assert "has no latency for every pair of nodes" in said.err
+
+
+def test_an_axis_says_something_else_at_every_mark(shell: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "plot.svg"
+    shell.compare("--policy", "normal", "--plot", str(file))
+    texts = [text.text or "" for text in ET.parse(file).iter("{http://www.w3.org/2000/svg}text")]
+    marks = [text for text in texts if re.fullmatch(r"\d\.\d{3}", text)]
+    assert len(marks) == len(set(marks)) > 2
 
 
 def test_a_plot_that_cannot_be_written_is_said(shell: Shell) -> None:

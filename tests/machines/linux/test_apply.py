@@ -4,7 +4,7 @@ import pytest
 
 from memhp.core.errors import NotSupported
 from memhp.core.geometry import BlockId
-from memhp.core.outcome import Done, Outcome, Refused
+from memhp.core.outcome import Done, Outcome, Refused, Unanswered
 from memhp.core.plan import (
     Action,
     ExpectBlock,
@@ -15,6 +15,7 @@ from memhp.core.plan import (
 )
 from memhp.core.words import BlockState, OnlineType, ZoneType
 from memhp.machines.linux.apply import apply_logical
+from memhp.machines.linux.live_write import HELD
 
 FOLDER = "sys/devices/system/memory/memory5"
 OFFLINE = OfflineBlock(block=BlockId(5))
@@ -58,7 +59,9 @@ def test_the_word_goes_into_state_and_never_into_online() -> None:
         ("DMA32", "EINVAL", "memory holes"),
         ("Movable", "EBUSY", "pages in it cannot be moved, or are held"),
         ("Movable", "EINTR", "signal backoff"),
-        ("Movable", "EPERM", "the kernel refused it"),
+        ("Movable", "EPERM", "only root may do that"),
+        ("Movable", "EACCES", "only root may do that"),
+        ("Movable", "ENOMEM", "the kernel refused it"),
     ],
 )
 def test_what_an_errno_means(zones: str, errno_name: str, reason: str) -> None:
@@ -105,3 +108,32 @@ def test_what_is_not_as_expected_is_not_written(state: BlockState, zone: ZoneTyp
 def test_the_physical_phase_is_not_done_here() -> None:
     with pytest.raises(NotSupported):
         Files("online", "Movable").apply(RemoveDevice(device="PNP0C80:00"))
+
+
+def test_a_block_that_the_kernel_does_not_let_go_is_unanswered() -> None:
+    outcome = Files("going-offline", "Movable", HELD).apply(OFFLINE)
+    assert outcome == Unanswered(
+        asked="offline memory5",
+        why="still held by the kernel: told to let go of memory5, it has not",
+    )
+
+
+def test_a_block_that_was_held_and_is_gone_by_now_is_done() -> None:
+    assert Files("offline", "Normal Movable", HELD).apply(OFFLINE) == Done()
+
+
+def test_a_block_that_somebody_else_put_elsewhere_is_not_done() -> None:
+    outcome = Files("online", "Normal", "EINVAL").apply(ONLINE)
+    assert outcome == Refused(
+        reason="it is online in Normal by now, and 'online_movable' was asked for: another "
+        "program onlines memory here"
+    )
+
+
+def test_a_kernel_without_hot_remove_says_so() -> None:
+    files = Files("online", "Movable", "EINVAL")
+    files.files[f"{FOLDER}/removable"] = "0"
+    assert files.apply(OFFLINE) == Refused(
+        reason="this kernel was built without hot remove (CONFIG_MEMORY_HOTREMOVE)",
+        errno_name="EINVAL",
+    )

@@ -6,34 +6,37 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 
 from memhp.core.census import PageKind
-from memhp.core.errors import ArgumentError, JournalError
+from memhp.core.errors import JournalError
 from memhp.core.events import Event
 from memhp.core.geometry import BlockId
-from memhp.core.machine import Machine, Particular
+from memhp.core.limits import Limits
+from memhp.core.machine import Bounded, Machine, Particular
 from memhp.core.plan import OfflineBlock, Step
 from memhp.core.ranges import format_blocks
 from memhp.core.report import report_of
 from memhp.core.request import Conditions, Request
 from memhp.core.targets import parse_size
 from memhp.core.words import Ability, Ending, ExitCode
+from memhp.interfaces.cli.accept_option import accepted, add_accept_option, tell_dangers
 from memhp.interfaces.cli.attempts import Attempts
+from memhp.interfaces.cli.limit_options import add_limit_options, limits_of, seconds_of
 from memhp.interfaces.cli.live_guard import confirm_live
 from memhp.interfaces.cli.options import add_json_option, add_machine_option, machine_of
 from memhp.interfaces.cli.output import forget_output
 from memhp.interfaces.cli.progress import Progress, print_report
 from memhp.interfaces.cli.show import print_event_line, print_json, step_words
 from memhp.interfaces.cli.state_folder import state_folder
-from memhp.interfaces.cli.told_around import held, told_around
+from memhp.interfaces.cli.told_around import held, tell_cautions, told_around
 from memhp.operations.able import check_able
 from memhp.operations.conduct import Conductor
 from memhp.operations.converge import Machines, look_at
 from memhp.operations.next_leg import next_leg
 from memhp.operations.operation import Operation
 from memhp.operations.outlook import outlook
+from memhp.operations.risks import want_for_risks
 
 _MOST_COUNTED = 4096
 """Blocks that are looked into beforehand; counting more would take longer than it is worth."""
-_SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
 def add_change_options(
@@ -48,6 +51,7 @@ def add_change_options(
     add_json_option(parser)
     parser.add_argument("--dry-run", action="store_true", help="print the plan and do nothing")
     add_deadline_option(parser)
+    add_accept_option(parser)
     if blocks:
         parser.add_argument(
             "--at-least", metavar="SIZE", help="this much is enough where not all of it can be done"
@@ -64,6 +68,7 @@ def add_deadline_option(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--deadline", metavar="TIME", help="stop trying after this long, as 90s, 5m or 1h"
     )
+    add_limit_options(parser)
 
 
 def carry_out(request: Request, args: Namespace) -> ExitCode:
@@ -179,9 +184,12 @@ class Teller:
 
 def conductor_of(machines: Machines, args: Namespace) -> Conductor:
     """Make what carries operations out on machines, which are given by their names."""
-    deadline = _deadline(args.deadline)
+    deadline = seconds_of(args.deadline)
+    limits = limits_of(args)
     return Conductor(
-        machines=machines,
+        machines={
+            n: m.bounded(limits) if isinstance(m, Bounded) else m for n, m in machines.items()
+        },
         folder=state_folder() if all(m.lasts for m in machines.values()) else None,
         listener=Teller(args, machines),
         until=None if deadline is None else time.monotonic() + deadline,
@@ -190,10 +198,12 @@ def conductor_of(machines: Machines, args: Namespace) -> Conductor:
 
 def _print_plan(operation: Operation, machines: Machines, args: Namespace) -> ExitCode:
     """Print what is done first, step by step, and in words what follows from how that goes."""
-    snapshots = look_at(machines, operation.request)
+    snapshots = look_at(machines, operation.request, also=want_for_risks(operation.request))
     leg = next_leg(operation, snapshots)
+    tell_cautions(machines.values())
     if leg is not None:
         check_able(leg.plan, machines)
+        tell_dangers(leg.plan, snapshots, operation.conditions.accept)
     if args.json:
         print_json(None if leg is None else leg.plan)
     elif leg is None:
@@ -212,14 +222,9 @@ def _conditions(args: Namespace) -> Conditions:
     return Conditions(
         all_or_nothing=bool(getattr(args, "all_or_nothing", False)),
         at_least_bytes=None if at_least is None else parse_size(at_least),
+        accept=accepted(args),
     )
 
 
-def _deadline(text: str | None) -> float | None:
-    """A time as ``90s``, ``5m`` or ``1h``, in seconds; raises ``ArgumentError``."""
-    if text is None:
-        return None
-    digits, unit = (text[:-1], text[-1:]) if text[-1:] in _SECONDS else (text, "s")
-    if not digits.isascii() or not digits.isdecimal() or len(digits) > 9 or int(digits) == 0:
-        raise ArgumentError(text=text, problem="is no time", advice="give one as 90s, 5m or 1h")
-    return float(int(digits) * _SECONDS[unit])
+def _bounded(machine: Machine, limits: Limits) -> Machine:
+    return machine.bounded(limits) if isinstance(machine, Bounded) else machine

@@ -13,6 +13,7 @@ from memhp.core.plan import Plan
 from memhp.core.request import Conditions
 from memhp.core.values_json import from_json, parse_json
 from memhp.core.words import ExitCode
+from memhp.interfaces.cli.accept_option import accepted, add_accept_option
 from memhp.interfaces.cli.carry_out import add_deadline_option, conduct, conductor_of
 from memhp.interfaces.cli.live_guard import refuse_unnamed_live
 from memhp.interfaces.cli.options import add_json_option, add_machine_option
@@ -32,6 +33,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_machine_option(parser)
     add_json_option(parser)
     add_deadline_option(parser)
+    add_accept_option(parser)
 
 
 def run(args: Namespace) -> ExitCode:
@@ -44,7 +46,7 @@ def run(args: Namespace) -> ExitCode:
     machines = {name: open_machine(name) for name in _machines_of(plan, args)}
     for machine in machines.values():
         refuse_unnamed_live(machine, args)
-    conditions = Conditions(all_or_nothing=args.all_or_nothing)
+    conditions = Conditions(all_or_nothing=args.all_or_nothing, accept=accepted(args))
     conductor = conductor_of(machines, args)
     return conduct(lambda: conductor.apply(plan, conditions), conductor)
 

@@ -11,6 +11,7 @@ from typing import Final
 from memhp.model.compare.comparison import Comparison, Row
 
 _WIDTH, _HEIGHT = 860, 420
+_LEAST_SPAN: Final = 0.02
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 330, 40, 60
 _COLOURS: Final = ("#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#a463f2", "#97bbf5")
 _TICKS: Final = 5
@@ -22,7 +23,8 @@ def plot_comparison(result: Comparison) -> str:
     """Draw it: memory that can come out upwards, access latency to the right, with intervals."""
     low = min(row.latency.low for row in result.rows)
     high = max(row.latency.high for row in result.rows)
-    room = max(high - low, 0.01) * 0.05
+    # An axis that says the same at every mark is none.
+    room = max((high - low) * 0.05, (_LEAST_SPAN - (high - low)) / 2)
     scale = _Scale(low - room, high + room)
     return "\n".join(_picture(result, scale)) + "\n"
 

@@ -40,5 +40,7 @@ def outcome_words(outcome: Outcome) -> str:
             return f"refused: {outcome.words}"
         case Partly(done_bytes=done, wanted_bytes=wanted, reason=reason):
             return f"partly: {format_size(done)} of {format_size(wanted)}, {reason}"
+        case Unanswered(why=why) if why:
+            return f"{why}; its outcome is unknown"
         case Unanswered(asked=asked):
             return f"asked ({asked}), and no answer came; its outcome is unknown"

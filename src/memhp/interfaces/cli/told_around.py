@@ -18,14 +18,19 @@ def held(machines: Collection[Machine]) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def told_around(machines: Collection[Machine]) -> Iterator[None]:
-    """Name what cannot be known or done beforehand, and afterwards what keeps new devices."""
+def tell_cautions(machines: Collection[Machine]) -> None:
+    """Name what cannot be known or done."""
     several = len(machines) > 1
     for machine in machines:
         if isinstance(machine, Cautious):
             for sentence in machine.cautions():
                 _say(f"note: {f'{machine.name}: ' if several else ''}{sentence}")
+
+
+@contextmanager
+def told_around(machines: Collection[Machine]) -> Iterator[None]:
+    """Name what cannot be known or done beforehand, and afterwards what keeps new devices."""
+    tell_cautions(machines)
     before = {machine.name: _arguments(machine) for machine in machines}
     yield
     for machine in machines:

@@ -7,15 +7,16 @@ or a guest's over a wire.
 from collections.abc import Callable
 
 from memhp.core.errors import NotSupported
-from memhp.core.outcome import Done, Outcome, Refused
+from memhp.core.outcome import Done, Outcome, Refused, Unanswered
 from memhp.core.plan import ExpectBlock, OfflineBlock, OnlineBlock, Step
-from memhp.core.words import BlockState, OnlineType
+from memhp.core.words import BlockState, OnlineType, ZoneType
+from memhp.machines.linux.live_write import HELD
 from memhp.machines.linux.root import MEMORY
 
 Read = Callable[[str], str | None]
 """Reads a file below the root as text; ``None`` where there is none."""
 Write = Callable[[str, str], str | None]
-"""Writes a word to a file; returns the errno's name, or ``None`` where it went well."""
+"""Writes a word to a file; returns the errno's name, ``None`` where it went well, or ``HELD``."""
 _MANY_ZONES = "none"
 
 
@@ -41,21 +42,54 @@ def apply_logical(step: Step, *, machine: str, read: Read, write: Write) -> Outc
     state = read(f"{folder}/state")
     if state == wanted:
         zone = read(f"{folder}/valid_zones") if wanted is BlockState.ONLINE else None
-        return Done(note=f"in {zone}" if zone else "")
+        return _done(word, zone)
+    if errno_name == HELD:
+        return Unanswered(
+            asked=str(step),
+            why=f"still held by the kernel: told to let go of memory{number}, it has not",
+        )
     if errno_name is None:
         return Refused(reason=f"the kernel took '{word}', and memory{number} is {state}")
     if wanted is BlockState.OFFLINE:
-        return Refused(reason=_why_not_offline(errno_name, zones), errno_name=errno_name)
+        removable = read(f"{folder}/removable")
+        reason = _why_not_offline(errno_name, zones, can_remove=removable != "0" or not zones)
+        return Refused(reason=reason, errno_name=errno_name)
     return Refused(reason=f"the kernel refused '{word}'", errno_name=errno_name)
 
 
-def _why_not_offline(errno_name: str, zones: str) -> str:
+def _done(word: OnlineType, zone: str | None) -> Outcome:
+    """What is so is done, unless it is online in another zone than the word asks for.
+
+    The kernel refuses rather than choose another zone: somebody else was
+    faster. (To an online block every online word is EINVAL, ``device_online()``.)
+    """
+    if zone in set(ZoneType) and not _fits(word, ZoneType(zone)):
+        return Refused(
+            reason=f"it is online in {zone} by now, and '{word}' was asked for: another program "
+            "onlines memory here"
+        )
+    return Done(note=f"in {zone}" if zone else "")
+
+
+def _fits(word: OnlineType, zone: ZoneType) -> bool:
+    if word is OnlineType.ONLINE_MOVABLE:
+        return zone is ZoneType.MOVABLE
+    return word is not OnlineType.ONLINE_KERNEL or zone.holds_kernel_memory
+
+
+def _why_not_offline(errno_name: str, zones: str, *, can_remove: bool) -> str:
     """What the errno of an offline says by itself.
 
     An online block is refused with EINVAL for two reasons only
-    (``offline_pages()``), and its zones tell which; EBUSY has several.
+    (``offline_pages()``), and its zones tell which; EBUSY has several. A kernel
+    without hot remove says EINVAL to every block, and 0 in ``removable``, which
+    is the same for all blocks since 5.10 (``removable_show()``).
     """
     match errno_name:
+        case "EINVAL" if not can_remove and zones != _MANY_ZONES:
+            return "this kernel was built without hot remove (CONFIG_MEMORY_HOTREMOVE)"
+        case "EACCES" | "EPERM":
+            return "only root may do that"
         case "EINVAL":
             return "multizone range" if zones == _MANY_ZONES else "memory holes"
         case "EBUSY":

@@ -5,17 +5,24 @@ process of its own makes it: a signal makes the kernel give up and put the
 block back. What came of it is read back and never assumed.
 """
 
-import errno
 import os
-import select
-import signal
 import time
+from collections.abc import Callable
+from typing import Final
 
 from memhp.core.errno_names import errno_name
 from memhp.core.errors import MachineError, NotSupported
 from memhp.machines.linux.mounted_model import MountedModel, is_of
 from memhp.machines.linux.root import Root
+from memhp.machines.linux.writer import Writer
 
+Watch = Callable[[], bool]
+"""Looks at the machine while a write blocks; tells whether the write may go on."""
+HELD: Final = "held"
+"""In place of an errno: told to let go, the kernel did not."""
+GRACE: Final = 5.0
+"""Seconds that the kernel has to let go of what was given up."""
+_LOOK_EVERY = 0.5
 NO_LIVE_WRITES = "MEMHP_NO_LIVE_WRITES"
 
 
@@ -61,51 +68,53 @@ def _check_mounted(root: Root, mounted: MountedModel, relative: str, handle: int
     )
 
 
-def write_live(root: Root, relative: str, word: str, until: float | None) -> str | None:
+def write_live(
+    root: Root, relative: str, word: str, until: float | None, watch: Watch | None = None
+) -> str | None:
     """Write a word, until a deadline on the monotonic clock or an interruption.
 
-    Returns the errno's name, or ``None`` where the kernel took it; ``EINTR``
-    where the deadline ended it. Raises ``NotSupported``.
+    ``watch`` looks at the machine every now and then; what it says no to is
+    given up. Returns the errno's name, or ``None`` where the kernel took it;
+    ``EINTR`` where it was given up; ``HELD`` where the kernel was told to and
+    has not let go within ``GRACE`` seconds: then the process is left to it.
+    Raises ``NotSupported``.
     """
     try:
         handle = open_for_writing(root, relative)
     except OSError as err:
         return errno_name(err.errno or 0) or "EIO"
-    receive, send = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        _write_and_end(handle, send, word)
-    os.close(handle)
-    os.close(send)
     try:
-        return _await(pid, receive, until)
+        writer = Writer(handle, word)
     finally:
-        os.close(receive)
+        os.close(handle)
+    return _supervise(writer, until, watch)
 
 
-def _write_and_end(handle: int, send: int, word: str) -> None:
-    """The child: writes, tells the errno, and ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    code = 0
+def _supervise(writer: Writer, until: float | None, watch: Watch | None) -> str | None:
+    answer = None
+    is_gone = False
     try:
-        os.write(handle, word.encode())
-    except OSError as err:
-        code = err.errno or errno.EIO
+        answer = _await(writer, until, watch)
     finally:
-        os.write(send, code.to_bytes(2, "big"))
-        os.kill(os.getpid(), signal.SIGKILL)
+        # An answer that came while it was given up is one all the same.
+        writer.kill()
+        if answer is None:
+            answer = writer.answer(GRACE)
+        is_gone = writer.end(GRACE)
+    if answer is None:
+        return "EINTR" if is_gone else HELD
+    return answer or None
 
 
-def _await(pid: int, receive: int, until: float | None) -> str | None:
-    """Wait for the child's word; at the deadline, or when interrupted, make the kernel give up."""
-    try:
+def _await(writer: Writer, until: float | None, watch: Watch | None) -> str | None:
+    """Wait for the answer until somebody says that it is enough."""
+    while True:
         left = None if until is None else max(0.0, until - time.monotonic())
-        ready, _, _ = select.select([receive], [], [], left)
-        if not ready:
-            return "EINTR"
-        data = os.read(receive, 2)
-        code = int.from_bytes(data, "big") if data else errno.EIO
-        return (errno_name(code) or "EIO") if code else None
-    finally:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+        pause = left if watch is None else min(_LOOK_EVERY, _LOOK_EVERY if left is None else left)
+        answer = writer.answer(pause)
+        if answer is not None:
+            return answer
+        if until is not None and time.monotonic() >= until:
+            return None
+        if watch is not None and not watch():
+            return None

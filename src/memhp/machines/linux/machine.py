@@ -8,22 +8,27 @@ from typing import TYPE_CHECKING
 from memhp.core.census import BlockCensus
 from memhp.core.errors import NotSupported
 from memhp.core.geometry import BlockId
+from memhp.core.limits import Limits
 from memhp.core.listing import BlockFile, Listing
 from memhp.core.machine import Tell
 from memhp.core.outcome import Outcome
 from memhp.core.owners import Owners
-from memhp.core.plan import Action, AddDevice, RemoveDevice, Step
+from memhp.core.plan import Action, AddDevice, OfflineBlock, RemoveDevice, Step
 from memhp.core.snapshot import Snapshot, Want
 from memhp.core.words import Ability
 from memhp.machines.linux.apply import apply_logical
 from memhp.machines.linux.list_blocks import list_blocks
 from memhp.machines.linux.lister import open_root
-from memhp.machines.linux.live_write import write_live
+from memhp.machines.linux.live_write import GRACE, Watch, write_live
 from memhp.machines.linux.offline_reason import listening
 from memhp.machines.linux.physical import apply_physical, warnings, why_not
+from memhp.machines.linux.pressure import read_pressure
 from memhp.machines.linux.read_census import can_count
+from memhp.machines.linux.rivals import read_rivals
 from memhp.machines.linux.root import Root
+from memhp.machines.linux.sight import sight_of, wait_for_blocks_on_their_way
 from memhp.machines.linux.take_snapshot import identity_of, take_snapshot
+from memhp.machines.linux.watched_write import watched
 
 if TYPE_CHECKING:  # needed by what boots a model, or looks into blocks
     from memhp.core.evidence import Evidence
@@ -38,8 +43,9 @@ _LIVE_ABILITIES = frozenset(
 class LinuxMachine:
     """The running host, a mounted model, or a saved tree, which can only be looked at."""
 
-    def __init__(self, root: Root) -> None:
+    def __init__(self, root: Root, limits: Limits | None = None) -> None:
         self._root = root
+        self._limits = limits or Limits()
         self.name = root.name
         self.address = root.name if root.is_live else f"linux:{os.path.abspath(root.folder)}"
 
@@ -115,6 +121,32 @@ class LinuxMachine:
 
         return read_owners(self._root, blocks)
 
+    def cautions(self) -> tuple[str, ...]:
+        """Who else brings memory online here, and what cannot be measured."""
+        if not self._root.is_writable:
+            return ()
+        rivals = read_rivals(self._root)
+        told = []
+        if rivals:
+            told.append(f"memory that comes is brought online by others too: {', '.join(rivals)}")
+        if self._root.mounted is None and read_pressure(self._root) is None:
+            told.append("this kernel does not measure memory pressure (PSI), so there is no brake")
+        return tuple(told)
+
+    def settle(self) -> tuple[str, ...]:
+        """Wait a moment for blocks that the kernel is about to put back.
+
+        Where memhp was killed in the midst of a write, the kernel is told with
+        it and needs a little to give up; what it holds on to stays as it is.
+        """
+        if self._root.is_writable:
+            wait_for_blocks_on_their_way(self._root, GRACE)
+        return ()
+
+    def bounded(self, limits: Limits) -> "LinuxMachine":
+        """The same machine, with other limits for what is done to it."""
+        return LinuxMachine(self._root, limits)
+
     def evidence(self, blocks: Sequence[BlockId]) -> "Evidence":
         """Look into blocks, doubtful ones several times; raises ``MachineError``.
 
@@ -150,13 +182,23 @@ class LinuxMachine:
         if isinstance(step.action, RemoveDevice | AddDevice):
             return apply_physical(self._root, step, until=until, tell=tell)
         with listening(self._root, step) as told:
-            outcome = apply_logical(
-                step,
-                machine=self.name,
-                read=self._root.text_if_there,
-                write=lambda relative, word: write_live(self._root, relative, word, until),
-            )
-            return told(outcome)
+            return told(self._apply_logical(step, until, tell))
+
+    def _apply_logical(self, step: Step, until: float | None, tell: Tell) -> Outcome:
+        if not isinstance(step.action, OfflineBlock) or not self._root.is_writable:
+            return self._write(step, until, None)
+        sight = sight_of(self._root, step.action.block)
+        return watched(
+            step, lambda watch: self._write(step, until, watch), sight, self._limits, tell
+        )
+
+    def _write(self, step: Step, until: float | None, watch: Watch | None) -> Outcome:
+        return apply_logical(
+            step,
+            machine=self.name,
+            read=self._root.text_if_there,
+            write=lambda relative, word: write_live(self._root, relative, word, until, watch),
+        )
 
 
 def open_linux(rest: str) -> LinuxMachine:

@@ -1,6 +1,7 @@
 """A Linux machine's files as a snapshot; only what is asked for is read."""
 
 from memhp.core.snapshot import Policy, Snapshot, Want
+from memhp.core.surroundings import Surroundings
 from memhp.machines.linux.blocks import read_blocks
 from memhp.machines.linux.devices import read_devices
 from memhp.machines.linux.iomem import read_iomem
@@ -27,6 +28,12 @@ def identity_of(root: Root) -> str:
     return f"{'linux' if root.is_live else 'saved'}:{':'.join(part or 'unknown' for part in parts)}"
 
 
+def _surroundings(root: Root) -> Surroundings:
+    from memhp.machines.linux.surroundings import read_surroundings  # noqa: PLC0415 - seldom
+
+    return read_surroundings(root)
+
+
 def take_snapshot(root: Root, *, name: str, identity: str, want: Want) -> Snapshot:
     """Read the parts asked for, and no others; raises ``MachineError``."""
     block_size_bytes = read_block_size(root)
@@ -51,4 +58,5 @@ def take_snapshot(root: Root, *, name: str, identity: str, want: Want) -> Snapsh
         iomem=iomem if Want.IOMEM in want else (),
         command_line=command_line,
         policy=read_policy(root, command_line) if Want.POLICY in want else Policy(),
+        surroundings=_surroundings(root) if Want.SURROUNDINGS in want else Surroundings(),
     )

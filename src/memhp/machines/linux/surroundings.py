@@ -1,0 +1,87 @@
+"""What runs on a Linux machine and would feel a change: huge pages, swap, bindings, room."""
+
+import re
+from collections.abc import Iterator
+
+from memhp.core.geometry import KIB, PAGE_SIZE_BYTES, NodeId
+from memhp.core.surroundings import HugePool, Surroundings, Swap, ZoneRoom
+from memhp.core.words import ZoneType
+from memhp.machines.linux.bindings import allowed_nodes, read_bindings
+from memhp.machines.linux.numbers import indexed, number, number_list
+from memhp.machines.linux.root import MEMORY, NODES, Root
+
+_HEADING = re.compile(r"Node ([0-9]{1,9}), zone +(\S+)")
+_ROW = re.compile(
+    r"^ +(pages free|min|managed|nr_zone_inactive_file|nr_zone_active_file) +([0-9]{1,18})$",
+    re.MULTILINE,
+)
+_SWAP = re.compile(r"^Swap(Total|Free): +([0-9]{1,15}) kB$", re.MULTILINE)
+
+
+def read_surroundings(root: Root) -> Surroundings:
+    """Read all of it; raises ``MachineError``.
+
+    On a machine with memory on one node alone nobody can be bound elsewhere,
+    so no process is looked at.
+    """
+    nodes = tuple(NodeId(n) for n in number_list(root.text_if_there(f"{NODES}/has_memory")))
+    return Surroundings(
+        huge_pools=tuple(_huge_pools(root)),
+        swap=_swap(root),
+        bindings=tuple(read_bindings(root, nodes)) if len(nodes) > 1 else (),
+        own_nodes=allowed_nodes(root, "self") if root.is_live else None,
+        crash_kernel_stays_behind=_crash_kernel_stays_behind(root),
+        rooms=tuple(_rooms(root.text_if_there("proc/zoneinfo") or "")),
+    )
+
+
+def _huge_pools(root: Root) -> Iterator[HugePool]:
+    for name in sorted(root.names(NODES)):
+        node = indexed(name, "node")
+        for pool in () if node is None else sorted(root.names(f"{NODES}/{name}/hugepages")):
+            folder = f"{NODES}/{name}/hugepages/{pool}"
+            size_kib = number(pool.removeprefix("hugepages-").removesuffix("kB"))
+            if size_kib is None or node is None:
+                continue
+            total, free, surplus = (
+                number(root.text_if_there(f"{folder}/{file}")) or 0
+                for file in ("nr_hugepages", "free_hugepages", "surplus_hugepages")
+            )
+            yield HugePool(
+                node=NodeId(node),
+                size_bytes=size_kib * KIB,
+                total=total,
+                free=free,
+                surplus=surplus,
+            )
+
+
+def _swap(root: Root) -> Swap | None:
+    found = dict(_SWAP.findall(root.text_if_there("proc/meminfo") or ""))
+    if found.keys() != {"Total", "Free"}:
+        return None
+    return Swap(total_bytes=int(found["Total"]) * KIB, free_bytes=int(found["Free"]) * KIB)
+
+
+def _crash_kernel_stays_behind(root: Root) -> bool:
+    """Source: ``kexec_crash_loaded_show()``, ``crash_hotplug_show()``."""
+    loaded = root.text_if_there("sys/kernel/kexec_crash_loaded") == "1"
+    return loaded and root.text_if_there(f"{MEMORY}/crash_hotplug") != "1"
+
+
+def _rooms(text: str) -> Iterator[ZoneRoom]:
+    """Source: ``zoneinfo_show_print()``."""
+    for part in re.split(r"^(?=Node )", text, flags=re.MULTILINE):
+        heading = _HEADING.match(part)
+        if heading is None or heading[2] not in set(ZoneType):
+            continue
+        rows = {name: int(value) * PAGE_SIZE_BYTES for name, value in _ROW.findall(part)}
+        if rows.get("managed"):
+            cache = ("nr_zone_inactive_file", "nr_zone_active_file")
+            yield ZoneRoom(
+                node=NodeId(int(heading[1])),
+                zone=ZoneType(heading[2]),
+                free_bytes=rows.get("pages free", 0),
+                min_bytes=rows.get("min", 0),
+                cache_bytes=sum(rows.get(name, 0) for name in cache),
+            )
