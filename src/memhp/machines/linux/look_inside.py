@@ -112,13 +112,17 @@ class _Pages:
                 os.close(handle)
 
     def read(self, number: int) -> PageArrays:
-        """Everything of one block's pages; what lies behind the last page reads as no page."""
+        """Everything of one block's pages; what lies behind the last page reads as no page.
+
+        The structures come first: reading them takes memory of our own, from per-CPU
+        lists too. A page that was free there a moment ago then has the flags of a
+        process's; in the other order it would look like one of the kernel's.
+        """
         first = number * self.nr_pages
-        return PageArrays(
-            bits=self._words(self._flags, first, 1 << 20),
-            counts=self._words(self._counts, first, 0),
-            structs=None if self._structs is None else self._structs.read(first, self.nr_pages),
-        )
+        structs = None if self._structs is None else self._structs.read(first, self.nr_pages)
+        counts = self._words(self._counts, first, 0)
+        bits = self._words(self._flags, first, 1 << 20)
+        return PageArrays(bits=bits, counts=counts, structs=structs)
 
     def _words(
         self, handle: int, first: int, missing: int
