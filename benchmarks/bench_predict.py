@@ -46,13 +46,16 @@ WORKLOADS = (
 )
 _ONLINE = """cd /sys/devices/system/memory; n=0
 for m in $(ls -d memory* | sort -V); do [ $(cat $m/state) = offline ] || continue
-if [ $n -lt 12 ]; then echo online_kernel > $m/state; else echo online_movable > $m/state; fi
+if [ $n -lt {kernel} ]; then echo online_kernel > $m/state; else echo online_movable > $m/state; fi
 n=$((n+1)); done; echo $n"""
 Row = dict[str, Any]
 
 
 def shape(kernel: str) -> GuestShape:
-    """A guest of 1 GiB with a DIMM of which 12 blocks become Normal and 8 Movable."""
+    """A guest of 1 GiB with a DIMM of which 12 blocks become Normal and 8 Movable.
+
+    Where a huge page of 1 GiB needs room, all 20 become Normal.
+    """
     return GuestShape(
         kernel=kernel,
         nodes=(GIB,),
@@ -68,7 +71,7 @@ def rows_of(kernel: str, workload: str, seed: int) -> Iterator[Row]:
     guest.up(shape(kernel))
     try:
         with guest.shell() as shell:
-            _, count = shell.run(_ONLINE)
+            _, count = shell.run(_ONLINE.format(kernel=20 if workload == "hugetlb-1g" else 12))
             if count.strip() != "20":
                 raise MachineError(
                     machine=guest.name, problem=f"has {count.strip()} blocks, not 20"

@@ -17,8 +17,11 @@ from memhp.core.targets import format_size
 from memhp.core.words import BlockState, ZoneType
 from memhp.operations.room_elsewhere import targets_of, total_room
 
-_FEW_PASSING = 8
-"""So few kernel pages that were not there at every look may be gone in a moment."""
+_MANY_PASSING = 256
+"""Fewer kernel pages than these, none of which was there at every look, may be gone in a moment.
+
+Compaction and page faults hold free pages for moments, which then look like the kernel's.
+"""
 _LIVELOCK_PAGES = 2
 
 
@@ -120,7 +123,7 @@ def _of_the_kernel(block: BlockEvidence) -> Iterator[Obstacle]:
     found = [sighting for sighting in block.sightings if sighting.kind in kinds]
     lasting = sum(block.lasting.get(kind, 0) for kind in kinds)
     total = sum(sighting.count for sighting in found)
-    sure = lasting > 0 or (block.looks < 2 and total > 0) or total > _FEW_PASSING
+    sure = lasting > 0 or (block.looks < 2 and total > 0) or total > _MANY_PASSING
     for sighting in found:
         yield Obstacle(what=_seen(sighting), remedy=_REMEDIES[sighting.kind], sure=sure)
     plain = block.kinds.get(Held.PLAIN, 0)

@@ -111,6 +111,22 @@ def test_what_cannot_be_explained_is_one_sentence(
     assert said.out == ""
 
 
+def test_an_answer_that_cannot_be_kept_is_given(
+    machine: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MEMHP_STATE_DIR", str(tmp_path / "file"))
+    capsys.readouterr()
+    assert main(["explain", "memory5", "-M", machine]) == ExitCode.DONE
+    said = capsys.readouterr()
+    assert said.out.startswith("memory5 (DMA32): no, ")
+    assert said.err.startswith("note: the answer is not kept: ")
+    assert said.err.count("\n") == 1
+
+
 def test_a_saved_tree_has_no_pages_to_look_at(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,10 +13,11 @@ shows both.
 """
 
 import re
+import sys
 from argparse import ArgumentParser, Namespace
 from typing import Final
 
-from memhp.core.errors import ArgumentError, NotSupported
+from memhp.core.errors import ArgumentError, JournalError, NotSupported
 from memhp.core.evidence import LooksInside
 from memhp.core.machine import Machine
 from memhp.core.ranges import PhysRange
@@ -60,24 +61,40 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> ExitCode:
     """Explain what was asked for, or show what came of earlier answers."""
     store = PredictionStore(state_folder())
-    judged = judge(store.records())
     if args.history:
-        if args.what:
-            raise ArgumentError(
-                text="--history", problem="stands beside a block", advice="it shows all answers"
-            )
-        if args.json:
-            print_json(judged)
-        else:
-            print_history(judged)
+        _show_history(store, args)
         return ExitCode.DONE
-    explanation, records = explain(open_machine(address_of(args) or LIVE), args.what, judged)
-    store.append(records)
+    machine = open_machine(address_of(args) or LIVE)
+    explanation, records = explain(machine, args.what, _earlier(store))
     if args.json:
         print_json(explanation)
     else:
         print_explanation(explanation)
+    try:
+        store.append(records)
+    except JournalError as error:
+        print(f"note: the answer is not kept: {error}", file=sys.stderr)
     return ExitCode.DONE
+
+
+def _show_history(store: PredictionStore, args: Namespace) -> None:
+    if args.what:
+        raise ArgumentError(
+            text="--history", problem="stands beside a block", advice="it shows all answers"
+        )
+    judged = judge(store.records())
+    if args.json:
+        print_json(judged)
+    else:
+        print_history(judged)
+
+
+def _earlier(store: PredictionStore) -> tuple[Judged, ...]:
+    """What was measured before; an answer does not need it."""
+    try:
+        return judge(store.records())
+    except JournalError:
+        return ()
 
 
 def explain(

@@ -33,9 +33,10 @@ from memhp.machines.linux.task_memory import read_holders
 
 PAUSES: Final = (0.02, 0.05, 0.1, 0.2)
 """Seconds between the looks at doubtful blocks."""
-_MOST_PASSING: Final = 64
+_MOST_PASSING: Final = 1024
 """With more kernel pages than these, some stay."""
 _STAY: Final = frozenset({*UNMOVABLE, Held.PINNED})
+_ON_LRU: Final = (CODE[Held.LRU], CODE[Held.LARGE])
 _WORD_BYTES: Final = 8
 
 
@@ -182,9 +183,10 @@ def _look_again(pages: _Pages, doubtful: list[_Seen], pause: Callable[[float], N
             codes = classify(arrays)
             one.kernel = one.kernel & _of_kernel(codes)
             one.pinned = one.pinned & extra_references(arrays, codes)
+            one.codes = codes
             one.looks += 1
     for one, before in zip(doubtful, first, strict=True):
-        one.codes[before] = CODE[Held.BUSY]
+        one.codes[before & np.isin(one.codes, _ON_LRU)] = CODE[Held.BUSY]
         one.codes[one.pinned] = CODE[Held.PINNED]
 
 
