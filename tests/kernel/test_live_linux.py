@@ -56,7 +56,7 @@ def test_a_veto_leaves_the_block_as_it_was(here: Inside, action: str) -> None:
     with here.injected(action, 12):
         code, text = here.memhp(f"{word} memory34{zone}")
     assert code == ExitCode.REFUSED
-    assert "[ENOMEM (Cannot allocate memory)]" in text
+    assert "[ENOMEM" in text
     assert here.blocks() == before
 
 

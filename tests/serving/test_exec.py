@@ -267,7 +267,7 @@ def test_memhp_itself_takes_the_model_for_its_host() -> None:
     assert os.environ["MEMHP_NO_LIVE_WRITES"]
     shown = sh(script).splitlines()
     assert [line for line in shown if line in {"online", "offline"}] == ["offline", "online"]
-    assert shown[0] == "offline memory33: done"
+    assert "offline memory33: done" in shown
 
 
 def test_an_older_kernel_has_no_files_of_this_host_either(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ import time
 from datetime import UTC, datetime
 
 from memhp.core.errors import JournalError
-from memhp.core.events import Event, StepEnded, StepStarted
+from memhp.core.events import Event, PlanStarted, StepEnded, StepStarted
+from memhp.core.evidence import LooksInside
 from memhp.core.machine import Machine
 from memhp.core.outcome import Done, Refused
 from memhp.core.plan import OfflineBlock, Step
@@ -23,11 +24,19 @@ class Attempts:
         self._machines = machines
         self._store = PredictionStore(state_folder())
         self._began: dict[Step, float] = {}
+        self._identities: dict[str, str] = {}
         self._waiting: dict[str, set[int]] = {}
 
     def __call__(self, event: Event) -> None:
         """Hear of an event; that nothing can be kept is no reason to stop."""
         match event:
+            case PlanStarted():
+                # Later it may not be asked: a machine can be in the midst of something.
+                self._identities = {
+                    name: machine.identity
+                    for name, machine in self._machines.items()
+                    if isinstance(machine, LooksInside)
+                }
             case StepStarted(step=step) if isinstance(step.action, OfflineBlock):
                 self._began[step] = time.monotonic()
             case StepEnded(step=step, found=False) if isinstance(step.action, OfflineBlock):
@@ -38,16 +47,17 @@ class Attempts:
                     return
 
     def _keep(self, event: StepEnded, block: int, machine: Machine, seconds: float) -> None:
-        if not isinstance(event.outcome, Done | Refused):
+        identity = self._identities.get(event.step.machine)
+        if identity is None or not isinstance(event.outcome, Done | Refused):
             return
-        waiting = self._waiting_of(machine)
+        waiting = self._waiting_of(identity)
         if block not in waiting:
             return
         waiting.remove(block)
         reason = event.outcome.words if isinstance(event.outcome, Refused) else ""
         tried = Tried(
             time=now(),
-            machine=machine.identity,
+            machine=identity,
             block=block,
             went=isinstance(event.outcome, Done),
             # A model's time is nobody's.
@@ -56,12 +66,12 @@ class Attempts:
         )
         self._store.append([tried])
 
-    def _waiting_of(self, machine: Machine) -> set[int]:
+    def _waiting_of(self, identity: str) -> set[int]:
         """The blocks that were asked about, read once: nobody asks in the middle of it."""
-        found = self._waiting.get(machine.identity)
+        found = self._waiting.get(identity)
         if found is None:
-            found = set(waiting_blocks(self._store.records(), machine.identity))
-            self._waiting[machine.identity] = found
+            found = set(waiting_blocks(self._store.records(), identity))
+            self._waiting[identity] = found
         return found
 
 

@@ -46,7 +46,8 @@ def read_devices(
 def _acpi(root: Root, block_size_bytes: int) -> Iterator[Device]:
     names = sorted(name for name in root.names(ACPI) if name.startswith("PNP0C80:"))
     present = {name: is_present(root, name) for name in names}
-    at_work = is_hotplug_at_work(root) if root.is_writable and any(present.values()) else None
+    looks = root.is_live and root.mounted is None and any(present.values())
+    at_work = is_hotplug_at_work(root) if looks else None
     for name in names:
         blocks = bound_blocks(root, name)
         ranges = tuple(_ranges(blocks, block_size_bytes))

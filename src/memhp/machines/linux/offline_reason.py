@@ -116,7 +116,10 @@ def with_reason(
             outcome, reason=f"{outcome.reason} (the kernel's own reason: not available: {problem})"
         )
     term = heard.reason or _term_of(outcome, culprit)
-    return replace(outcome, reason=f"{term}: {culprit.words}" if culprit else term)
+    told_before, _, why = outcome.reason.partition(": ")
+    details = [why if told_before == term else "", culprit.words if culprit else ""]
+    detail = "; ".join(filter(None, details))
+    return replace(outcome, reason=f"{term}: {detail}" if detail else term)
 
 
 def _term_of(outcome: Refused, culprit: PageDump | None) -> str:
