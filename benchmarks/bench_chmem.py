@@ -26,7 +26,7 @@ from memhp.core.guest_shape import BootDimm, GuestShape
 from memhp.machines.lab.guest import Guest
 from memhp.machines.lab.kernels import KERNELS
 from memhp.machines.lab.serial_shell import SerialShell
-from memhp.machines.lab.workload import carry_workload, start_workload
+from memhp.machines.lab.workload import LEND_PAGES, carry_workload, start_workload
 
 ROUNDS = 3
 ASKED = "512M"
@@ -68,19 +68,6 @@ while True:
         seen = now
         changes.append(here)
     time.sleep(0.01)
-"""
-PIN = """
-import ctypes, mmap, os, signal
-room = mmap.mmap(-1, 65536)
-room[:] = bytes(range(256)) * 256
-class Piece(ctypes.Structure):
-    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
-here = ctypes.addressof(ctypes.c_char.from_buffer(room))
-piece = Piece(here, 65536)
-ends = os.pipe()
-assert ctypes.CDLL(None).vmsplice(ends[1], ctypes.byref(piece), 1, 0) > 0
-print("pinned", flush=True)
-signal.pause()
 """
 
 
@@ -131,7 +118,8 @@ def _measured(guest: Guest, tool: str, *, pinned: bool, seed: int) -> Taken:
     with guest.shell() as shell:
         if pinned:
             _online(shell, [UPPER[-1]])
-            _start(shell, PIN, "pin")
+            shell.run(f"host python3 {LEND_PAGES} /tmp/lent > /dev/null 2>&1 &")
+            shell.run("until [ -e /host/tmp/lent ]; do sleep 0.1; done", 60)
         _online(shell, UPPER)
     workload = start_workload(guest, LOAD, seed, 0)
     with guest.shell() as shell:

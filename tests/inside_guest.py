@@ -12,6 +12,7 @@ from memhp.core.geometry import GIB, MIB, NodeId
 from memhp.core.guest_shape import BootDimm, GuestShape
 from memhp.machines.lab.initrd import HOST
 from memhp.machines.lab.serial_shell import SerialShell
+from memhp.machines.lab.workload import LEND_PAGES
 
 MEMHP = Path(sys.executable).parent / "memhp"
 DIMM = "PNP0C80:00"
@@ -19,24 +20,6 @@ BLOCKS = (32, 33, 34, 35)
 """Those of the DIMM, in a guest that boots with less than 3 GiB."""
 MEMORY = "/sys/devices/system/memory"
 _INJECTED = "/sys/kernel/debug/notifier-error-inject/memory/actions"
-_PIN = """
-import ctypes, mmap, os, signal
-room = mmap.mmap(-1, 65536)
-room[:] = bytes(range(256)) * 256
-class Piece(ctypes.Structure):
-    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
-here = ctypes.addressof(ctypes.c_char.from_buffer(room))
-piece = Piece(here, 65536)
-ends = os.pipe()
-if ctypes.CDLL(None).vmsplice(ends[1], ctypes.byref(piece), 1, 0) <= 0:
-    raise SystemExit("nothing was pinned")
-open("/tmp/pinned", "w").close()
-signal.pause()
-"""
-"""Lends pages of its own to a pipe: they look movable, and never move.
-
-Source: the count that ``folio_migrate_mapping()`` expects.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +74,9 @@ class Inside:
     @contextmanager
     def pinned(self) -> Iterator[None]:
         """A process with pages in the DIMM that look movable and never move, until the end."""
-        script = f"{HOST}/tmp/pin.py"
-        lines = "".join(f"{shlex.quote(line)} " for line in _PIN.splitlines())
-        python = shlex.quote(sys.executable)
+        program = f"{shlex.quote(sys.executable)} {shlex.quote(str(LEND_PAGES))}"
         self.run(
-            f"rm -f {HOST}/tmp/pinned; printf '%s\\n' {lines} > {script}; "
-            f"host {python} /tmp/pin.py & echo $! > /tmp/pin.pid; "
+            f"rm -f {HOST}/tmp/pinned; host {program} /tmp/pinned & echo $! > /tmp/pin.pid; "
             f"while [ ! -e {HOST}/tmp/pinned ]; do sleep 0.1; done"
         )
         try:

@@ -14,8 +14,8 @@ from memhp.machines.model_evidence import model_evidence
 from memhp.model.kernel import Kernel
 from memhp.model.pages.allocate import Request
 from memhp.model.pages.build import open_pages
-from memhp.model.pages.gfp import GFP_HIGHUSER_MOVABLE, GFP_KERNEL, GFP_RECLAIMABLE
 from memhp.model.pages.machine_pages import MachinePages
+from memhp.model.pages.mixed import mask_of
 from memhp.model.pages.words import PageKind
 from memhp.operations.predict_offline import Answer, Prediction, predict_all
 
@@ -33,15 +33,15 @@ kernel = "{kernel}"
 [[node]]
 memory = "1G"
 """
-GFP = {
-    PageKind.ANON: GFP_HIGHUSER_MOVABLE,
-    PageKind.FILE: GFP_HIGHUSER_MOVABLE,
-    PageKind.THP: GFP_HIGHUSER_MOVABLE,
-    PageKind.BALLOON: GFP_HIGHUSER_MOVABLE,
-    PageKind.SLAB: GFP_KERNEL,
-    PageKind.SLAB_RECLAIMABLE: GFP_RECLAIMABLE,
-    PageKind.PAGE_TABLE: GFP_KERNEL,
-}
+KINDS = (
+    PageKind.ANON,
+    PageKind.FILE,
+    PageKind.THP,
+    PageKind.BALLOON,
+    PageKind.SLAB,
+    PageKind.SLAB_RECLAIMABLE,
+    PageKind.PAGE_TABLE,
+)
 
 
 def explained(kernel: Kernel, number: int) -> Prediction:
@@ -60,10 +60,10 @@ def grow(pages: MachinePages, rng: Random, node: int) -> None:
             else:
                 pages.hugetlb.take(pages, PageKind.HUGETLB, NodeId(node), "huge")
         return
-    kind = rng.choice(list(GFP))
+    kind = rng.choice(KINDS)
     order = 9 if kind is PageKind.THP else 0
     count = max(1, rng.randint(1, 60000) >> order)
-    request = Request(gfp=GFP[kind], node=NodeId(node), count=count, order=order)
+    request = Request(gfp=mask_of(kind), node=NodeId(node), count=count, order=order)
     got = pages.allocate(request, kind, f"{kind.name.lower()}")
     if got is not None and kind is not PageKind.BALLOON:
         pages.holders.pin(got, pinned=rng.random() < 0.1)

@@ -11,10 +11,11 @@ from memhp.core.events import Event
 from memhp.core.geometry import BlockId
 from memhp.core.limits import Limits
 from memhp.core.machine import Bounded, Machine, Particular
-from memhp.core.plan import OfflineBlock, Step
+from memhp.core.plan import OfflineBlock, Plan
 from memhp.core.ranges import format_blocks
 from memhp.core.report import report_of
 from memhp.core.request import Conditions, Request
+from memhp.core.snapshot import Snapshots
 from memhp.core.targets import parse_size
 from memhp.core.words import Ability, Ending, ExitCode
 from memhp.interfaces.cli.accept_option import accepted, add_accept_option, tell_dangers
@@ -81,7 +82,6 @@ def carry_out_on(machines: Machines, request: Request, args: Namespace) -> ExitC
     """Carry a request out on machines by their names, or print its plan."""
     operation = Operation(request=request, conditions=_conditions(args))
     if args.dry_run:
-        _warn_of_steps(operation, machines)
         return _print_plan(operation, machines, args)
     for machine in machines.values():
         confirm_live(machine, operation, args)
@@ -91,50 +91,56 @@ def carry_out_on(machines: Machines, request: Request, args: Namespace) -> ExitC
                 "machines that last",
                 file=sys.stderr,
             )
-    _warn_of_steps(operation, machines)
-    _warn_of_poison(operation, machines)
+    _warn_beforehand(operation, machines)
     conductor = conductor_of(machines, args)
     return conduct(lambda: conductor.begin(operation), conductor)
 
 
-def _warn_of_steps(operation: Operation, machines: Machines) -> None:
-    """Say what a machine has to say of what is about to be done, or raise ``NotSupported``."""
+def _warn_beforehand(operation: Operation, machines: Machines) -> None:
+    """Say what a person should know of what is about to be done, or raise ``NotSupported``."""
+    knowing = [m for m in machines.values() if Ability.CENSUS in m.can or isinstance(m, Particular)]
+    if not knowing:
+        return
+    snapshots = look_at(machines, operation.request)
+    leg = next_leg(operation, snapshots)
+    if leg is not None:
+        _warn_of_steps(leg.plan, machines)
+        _warn_of_poison(leg.plan, machines, snapshots)
+
+
+def _warn_of_steps(plan: Plan, machines: Machines) -> None:
+    """Say what a machine has to say of single steps, once; raises ``NotSupported``."""
     if not any(isinstance(machine, Particular) for machine in machines.values()):
         return
-    leg = next_leg(operation, look_at(machines, operation.request))
-    if leg is not None:
-        check_able(leg.plan, machines)
-    said: set[str] = set()
-    for step in () if leg is None else leg.plan.steps:
-        machine = machines[step.machine]
-        for sentence in machine.warnings(step.action) if isinstance(machine, Particular) else ():
-            if sentence not in said:
-                said.add(sentence)
-                print(f"note: {sentence}", file=sys.stderr)
-
-
-def _warn_of_poison(operation: Operation, machines: Machines) -> None:
-    """Name the blocks that may never come back: with a poisoned page in them."""
-    if not any(Ability.CENSUS in machine.can for machine in machines.values()):
-        return
-    leg = next_leg(operation, look_at(machines, operation.request))
-    for name, machine in machines.items():
-        if leg is not None and Ability.CENSUS in machine.can:
-            _warn_of_poison_in(machine, [step for step in leg.plan.steps if step.machine == name])
-
-
-def _warn_of_poison_in(machine: Machine, steps: list[Step]) -> None:
-    numbers = [
-        BlockId(step.action.block) for step in steps if isinstance(step.action, OfflineBlock)
+    check_able(plan, machines)
+    sentences = [
+        sentence
+        for step in plan.steps
+        if isinstance(machine := machines[step.machine], Particular)
+        for sentence in machine.warnings(step.action)
     ]
-    found = machine.census(numbers[:_MOST_COUNTED])
-    poisoned = sorted(n for n, census in found.items() if census.pages.get(PageKind.POISONED))
-    if poisoned:
-        print(
-            f"note: {format_blocks(poisoned)} holds poisoned pages: Linux takes such a block "
-            "offline, and from 6.12 on never brings it online again",
-            file=sys.stderr,
-        )
+    for sentence in dict.fromkeys(sentences):
+        print(f"note: {sentence}", file=sys.stderr)
+
+
+def _warn_of_poison(plan: Plan, machines: Machines, snapshots: Snapshots) -> None:
+    """Name the blocks that may never come back: with a poisoned page in them."""
+    for name, machine in machines.items():
+        if Ability.CENSUS not in machine.can:
+            continue
+        numbers = [
+            BlockId(step.action.block)
+            for step in plan.steps
+            if step.machine == name and isinstance(step.action, OfflineBlock)
+        ][:_MOST_COUNTED]
+        found = snapshots[name].census or machine.census(numbers)
+        poisoned = sorted(n for n in numbers if found[n].pages.get(PageKind.POISONED))
+        if poisoned:
+            print(
+                f"note: {format_blocks(poisoned)} holds poisoned pages: Linux takes such a block "
+                "offline, and from 6.12 on never brings it online again",
+                file=sys.stderr,
+            )
 
 
 def conduct(work: Callable[[], Ending], conductor: Conductor) -> ExitCode:
@@ -187,9 +193,7 @@ def conductor_of(machines: Machines, args: Namespace) -> Conductor:
     deadline = seconds_of(args.deadline)
     limits = limits_of(args)
     return Conductor(
-        machines={
-            n: m.bounded(limits) if isinstance(m, Bounded) else m for n, m in machines.items()
-        },
+        machines={name: _bounded(machine, limits) for name, machine in machines.items()},
         folder=state_folder() if all(m.lasts for m in machines.values()) else None,
         listener=Teller(args, machines),
         until=None if deadline is None else time.monotonic() + deadline,
@@ -200,6 +204,8 @@ def _print_plan(operation: Operation, machines: Machines, args: Namespace) -> Ex
     """Print what is done first, step by step, and in words what follows from how that goes."""
     snapshots = look_at(machines, operation.request, also=want_for_risks(operation.request))
     leg = next_leg(operation, snapshots)
+    if leg is not None:
+        _warn_of_steps(leg.plan, machines)
     tell_cautions(machines.values())
     if leg is not None:
         check_able(leg.plan, machines)

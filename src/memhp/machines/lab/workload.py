@@ -11,7 +11,10 @@ from memhp.machines.lab.carried import Carried
 from memhp.machines.lab.compile_c import carry_compiled
 from memhp.machines.lab.guest import Guest
 
-_SOURCE = Path(__file__).parent / "programs" / "workload.c"
+_PROGRAMS = Path(__file__).parent / "programs"
+_SOURCE = _PROGRAMS / "workload.c"
+LEND_PAGES = _PROGRAMS / "lend_pages.py"
+"""Lends pages to a pipe, so that they never move; for guests that share their host's root."""
 _PLACE = "/bin/workload"
 _LINE = re.compile(r"checked (\d+) rewritten (\d+) bad (\d+)")
 _SECONDS = 180.0

@@ -5,12 +5,13 @@ All of it is of the whole machine: it says that there are such pages, not where.
 
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from memhp.core.census import BlockCensus, PageKind, total
 from memhp.core.geometry import KIB, PAGE_SIZE_BYTES
 from memhp.machines.linux.root import Root
+from memhp.machines.linux.vmstat import read_vmstat
 
 _MOST_NAMED: Final = 5
 _MOST_RESERVED_SHARE: Final = 8
@@ -21,7 +22,7 @@ _KIB_PER_PAGE: Final = PAGE_SIZE_BYTES // KIB
 def read_notes(root: Root, counted: Collection[BlockCensus]) -> tuple[str, ...]:
     """Sentences about what the figures leave open; none about what is not there."""
     pages = total(counted)
-    counters = _counters(root)
+    counters = read_vmstat(root)
     notes: list[str] = []
     if PageKind.UNKNOWN in pages:
         notes.append(
@@ -37,12 +38,7 @@ def read_notes(root: Root, counted: Collection[BlockCensus]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _counters(root: Root) -> dict[str, int]:
-    text = root.text_if_there("proc/vmstat") or ""
-    return {m[1]: int(m[2]) for m in re.finditer(r"^(\w+) (\d+)$", text, re.MULTILINE)}
-
-
-def _of_pins(counters: dict[str, int]) -> Iterator[str]:
+def _of_pins(counters: Mapping[str, int]) -> Iterator[str]:
     """The counters are of pages and calls since boot, and count each pin again."""
     taken = counters.get("nr_foll_pin_acquired")
     given_back = counters.get("nr_foll_pin_released")
@@ -80,7 +76,7 @@ def _of_late_start(root: Root, reserved: int) -> Iterator[str]:
         )
 
 
-def _of_balloon(counters: dict[str, int]) -> str:
+def _of_balloon(counters: Mapping[str, int]) -> str:
     inflated = counters.get("balloon_inflate", 0) - counters.get("balloon_deflate", 0)
     if inflated > 0:
         return (

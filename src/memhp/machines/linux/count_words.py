@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from memhp.core.census import PageKind
-from memhp.machines.linux.page_words import TAIL, asks_head, kind_of_word
+from memhp.core.kpageflags import TAIL
+from memhp.machines.linux.page_words import asks_head, kind_of_word
 
 Words = npt.NDArray[np.uint64]
 Codes = npt.NDArray[np.uint8]

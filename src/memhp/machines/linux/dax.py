@@ -12,7 +12,7 @@ from typing import Final
 from memhp.core.outcome import Done, Outcome, Refused
 from memhp.core.words import BlockState
 from memhp.machines.linux.devices import DAX, dax_ranges, driver_of
-from memhp.machines.linux.hotplug_work import LogSince
+from memhp.machines.linux.kernel_log import log_from_now
 from memhp.machines.linux.list_blocks import read_block_size
 from memhp.machines.linux.live_write import write_live
 from memhp.machines.linux.root import MEMORY, Root
@@ -34,7 +34,7 @@ def unbind(root: Root, device: str, until: float | None, *, write: Write = write
     for number, state in _states(root, blocks):
         if state != BlockState.OFFLINE:
             return Refused(reason=f"memory{number} of it is {state}, and would stay until a boot")
-    with LogSince(root) as log:
+    with log_from_now(root) as log:
         errno_name = write(root, f"{DRIVERS}/{KMEM}/unbind", device, until)
         left = [number for number, _ in _states(root, blocks)]
         if driver_of(root, device) == KMEM:

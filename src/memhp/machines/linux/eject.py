@@ -20,7 +20,8 @@ from memhp.core.outcome import Done, Outcome, Refused, Unanswered
 from memhp.core.plan import Step
 from memhp.core.words import BlockState
 from memhp.machines.linux.devices import ACPI, bound_blocks, is_present
-from memhp.machines.linux.hotplug_work import LogSince, is_hotplug_at_work
+from memhp.machines.linux.hotplug_work import is_hotplug_at_work
+from memhp.machines.linux.kernel_log import KernelLog, log_from_now
 from memhp.machines.linux.live_write import write_live
 from memhp.machines.linux.root import MEMORY, Root
 
@@ -63,7 +64,7 @@ def eject(
     if reason is not None:
         return Refused(reason=reason)
     until = outside.clock() + PATIENCE_SECONDS if until is None else until
-    with LogSince(root) as log:
+    with log_from_now(root) as log:
         errno_name = outside.write(root, f"{ACPI}/{device}/eject", "1", until)
         if errno_name not in {None, "EINTR"}:
             return Refused(reason=_MEANINGS.get(errno_name or "", _OTHER), errno_name=errno_name)
@@ -84,7 +85,7 @@ class _Asked:
     root: Root
     device: str
     step: Step
-    log: LogSince
+    log: KernelLog
 
 
 def _verdict(asked: _Asked, until: float, tell: Tell, outside: Outside) -> Outcome:

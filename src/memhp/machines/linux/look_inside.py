@@ -4,16 +4,17 @@ A pin for input or output lasts for moments, one that keeps a page for good is
 there at every look; so doubtful blocks are looked at several times.
 """
 
-import os
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final, Self
 
 import numpy as np
 
-from memhp.core.errors import MachineError, NoSuchObject
+from memhp.core.errors import NoSuchObject
 from memhp.core.evidence import UNMOVABLE, BlockEvidence, Evidence, Held, Sighting
-from memhp.core.geometry import BlockId, pages_of
+from memhp.core.geometry import PAGE_SIZE_BYTES, BlockId, pages_of, round_down
+from memhp.core.kpageflags import NOPAGE
 from memhp.core.ranges import PhysRange
 from memhp.core.snapshot import IomemEntry, MemoryBlock, Snapshot
 from memhp.core.words import BlockState
@@ -28,6 +29,7 @@ from memhp.machines.linux.page_classes import (
     extra_references,
 )
 from memhp.machines.linux.page_structs import PageStructs, open_page_structs
+from memhp.machines.linux.read_census import KPAGEFLAGS, WORD_BYTES, opened, read_words
 from memhp.machines.linux.root import Root
 from memhp.machines.linux.task_memory import read_holders
 
@@ -37,7 +39,7 @@ _MOST_PASSING: Final = 1024
 """With more kernel pages than these, some stay."""
 _STAY: Final = frozenset({*UNMOVABLE, Held.PINNED})
 _ON_LRU: Final = (CODE[Held.LRU], CODE[Held.LARGE])
-_WORD_BYTES: Final = 8
+_KPAGECOUNT: Final = "proc/kpagecount"
 
 
 @dataclass(slots=True)
@@ -99,17 +101,18 @@ class _Pages:
         self.nr_pages = nr_pages
         self._structs = structs
         self._root = root
+        self._files = ExitStack()
         self._flags = self._counts = -1
 
     def __enter__(self) -> Self:
-        self._flags = _open(self._root, "proc/kpageflags")
-        self._counts = _open(self._root, "proc/kpagecount")
+        with ExitStack() as files:
+            self._flags = files.enter_context(opened(self._root, KPAGEFLAGS))
+            self._counts = files.enter_context(opened(self._root, _KPAGECOUNT))
+            self._files = files.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        for handle in (self._flags, self._counts):
-            if handle >= 0:
-                os.close(handle)
+        self._files.close()
 
     def read(self, number: int) -> PageArrays:
         """Everything of one block's pages; what lies behind the last page reads as no page.
@@ -121,37 +124,17 @@ class _Pages:
         first = number * self.nr_pages
         structs = None if self._structs is None else self._structs.read(first, self.nr_pages)
         counts = self._words(self._counts, first, 0)
-        bits = self._words(self._flags, first, 1 << 20)
+        bits = self._words(self._flags, first, NOPAGE)
         return PageArrays(bits=bits, counts=counts, structs=structs)
 
     def _words(
         self, handle: int, first: int, missing: int
     ) -> "np.ndarray[tuple[int], np.dtype[np.uint64]]":
-        data = _read_all(handle, first * _WORD_BYTES, self.nr_pages * _WORD_BYTES)
         words = np.full(self.nr_pages, missing, np.uint64)
-        found = np.frombuffer(data[: len(data) // _WORD_BYTES * _WORD_BYTES], np.uint64)
-        words[: len(found)] = found
+        buffer = bytearray(words.nbytes)
+        found = read_words(handle, first, self.nr_pages, buffer) // WORD_BYTES
+        words[:found] = np.frombuffer(buffer, np.uint64, found)
         return words
-
-
-def _read_all(handle: int, offset: int, size_bytes: int) -> bytes:
-    pieces = []
-    while size_bytes and (piece := os.pread(handle, size_bytes, offset)):
-        pieces.append(piece)
-        offset += len(piece)
-        size_bytes -= len(piece)
-    return b"".join(pieces)
-
-
-def _open(root: Root, relative: str) -> int:
-    try:
-        return os.open(root.path(relative), os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as err:
-        raise MachineError(
-            machine=root.name,
-            problem=f"does not show its pages: {root.path(relative)}: {err.strerror}",
-            advice="run memhp as root on the machine itself",
-        ) from err
 
 
 def _block(root: Root, blocks: dict[BlockId, MemoryBlock], number: BlockId) -> MemoryBlock:
@@ -236,4 +219,4 @@ def has_holes(block: int, block_size_bytes: int, iomem: Sequence[IomemEntry]) ->
         if entry.name.startswith("System RAM") and entry.range.overlaps(whole)
     )
     # The kernel counts whole pages.
-    return bool(iomem) and covered // 4096 * 4096 != block_size_bytes
+    return bool(iomem) and round_down(covered, PAGE_SIZE_BYTES) != block_size_bytes

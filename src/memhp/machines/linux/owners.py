@@ -14,23 +14,18 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from memhp.core.geometry import PAGE_SHIFT, BlockId, pages_of
+from memhp.core.geometry import BlockId, pages_of
 from memhp.core.owners import Owner, OwnerKind, Owners
 from memhp.machines.linux.list_blocks import read_block_size
+from memhp.machines.linux.pagemap import frames_of, open_pagemap, read_mappings
 from memhp.machines.linux.read_census import WORD_BYTES, opened
 from memhp.machines.linux.root import Root
 
 _KPAGECGROUP: Final = "proc/kpagecgroup"
 _CGROUPS: Final = "sys/fs/cgroup"
 _PAGE_OWNER: Final = "sys/kernel/debug/page_owner"
-_PRESENT: Final = np.uint64(1 << 63)
-_PFN: Final = np.uint64((1 << 55) - 1)
-_MOST_PAGES: Final = 1 << 16
-_MAPPING: Final = re.compile(rb"^([0-9a-f]+)-([0-9a-f]+) ", re.MULTILINE)
 _MOST_MAPPING_BYTES: Final = 1 << 36
 """Larger mappings are mostly empty, and reading what is in them takes seconds for each."""
-_USER_END: Final = 1 << 63
-"""``[vsyscall]`` lies above, and pagemap does not reach there."""
 _NO_PAGE_OWNER: Final = (
     "which slab cache or part of the kernel holds a page is not known: that takes a kernel "
     "booted with page_owner=on, and debugfs"
@@ -89,35 +84,20 @@ def _mapped(
 ) -> tuple[int, bool, int]:
     """Pages of the wanted blocks that a process maps, whether frames show, mappings left out."""
     number, sees_frames, left_out = 0, True, 0
-    with open(root.path(f"proc/{pid}/maps"), "rb") as file:
-        mappings = _MAPPING.findall(file.read())
+    mappings = read_mappings(root, pid)
     if not mappings:
         return 0, True, 0  # a thread of the kernel
-    descriptor = os.open(root.path(f"proc/{pid}/pagemap"), os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        for start, end in ((int(first, 16), int(last, 16)) for first, last in mappings):
-            if end - start > _MOST_MAPPING_BYTES:
+    with open_pagemap(root, pid) as descriptor:
+        for first, end in mappings:
+            if end - first > _MOST_MAPPING_BYTES:
                 left_out += 1
                 continue
-            for words in _entries(descriptor, start, end):
-                frames = (words[words & _PRESENT != 0] & _PFN).astype(np.int64)
+            for frames in frames_of(descriptor, first, end):
                 sees_frames &= not len(frames) or bool(frames.any())
                 places = frames // pages_per_block
                 places = places[places < len(wanted)]
                 number += int(np.count_nonzero(wanted[places]))
-    finally:
-        os.close(descriptor)
     return number, sees_frames, left_out
-
-
-def _entries(descriptor: int, start: int, end: int) -> Iterator[npt.NDArray[np.uint64]]:
-    """The entries of a mapping, some at a time."""
-    if start >= _USER_END:
-        return
-    for first in range(start >> PAGE_SHIFT, end >> PAGE_SHIFT, _MOST_PAGES):
-        count = min(_MOST_PAGES, (end >> PAGE_SHIFT) - first)
-        data = os.pread(descriptor, count * WORD_BYTES, first * WORD_BYTES)
-        yield np.frombuffer(data, np.uint64, len(data) // WORD_BYTES)
 
 
 def _name_of(root: Root, pid: int) -> str:

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from memhp.core import kpageflags as kpf
 from memhp.core.evidence import Held
 from memhp.core.geometry import PAGES_PER_PAGEBLOCK
 from memhp.machines.linux.page_structs import Structs
@@ -23,12 +24,7 @@ Numbers = npt.NDArray[np.int64]
 KINDS: Final = tuple(Held)
 """Kinds by their number in an array of codes."""
 CODE: Final = {kind: number for number, kind in enumerate(KINDS)}
-# Bits of ``/proc/kpageflags`` (include/uapi/linux/kernel-page-flags.h, fs/proc/page.c).
-_LRU, _SLAB, _BUDDY, _ANON, _SWAPCACHE, _SWAPBACKED = 5, 7, 10, 12, 13, 14
-_UPTODATE, _HEAD, _TAIL, _HUGE, _POISON, _NOPAGE, _OFFLINE, _TABLE = 3, 15, 16, 17, 19, 20, 23, 26
-_RESERVED, _PRIVATE, _OWNER_PRIVATE = 32, 35, 37
 _MAPPING_BITS: Final = 3
-_MAPPING_ANON: Final = 1
 _MAPPING_DRIVER: Final = 2
 
 
@@ -45,21 +41,21 @@ def classify(pages: PageArrays) -> Codes:
     """Give each page its kind, as an index into ``KINDS``; pins are not looked for."""
     bits = pages.bits
     heads = heads_of(bits)
-    lru = _bit(bits, _LRU)[heads]
-    compound = _bit(bits, _HEAD) | _bit(bits, _TAIL)
+    lru = _bit(bits, kpf.LRU)[heads]
+    compound = _bit(bits, kpf.HEAD) | _bit(bits, kpf.TAIL)
     cases: list[tuple[Mask, Held]] = [
-        (_bit(bits, _NOPAGE), Held.HOLE),
+        (_bit(bits, kpf.NOPAGE), Held.HOLE),
         (_own_map(bits), Held.OWN_MAP),
-        (_bit(bits, _RESERVED), Held.RESERVED),
-        (_bit(bits, _BUDDY), Held.FREE),
-        (_bit(bits, _POISON), Held.POISONED),
+        (_bit(bits, kpf.RESERVED), Held.RESERVED),
+        (_bit(bits, kpf.BUDDY), Held.FREE),
+        (_bit(bits, kpf.HWPOISON), Held.POISONED),
         *_huge_cases(pages, heads),
         *_driver_cases(pages, heads, lru),
-        (_bit(bits, _OFFLINE), Held.DRIVER),
+        (_bit(bits, kpf.OFFLINE), Held.DRIVER),
         (lru & compound, Held.LARGE),
         (lru, Held.LRU),
-        (_bit(bits, _SLAB)[heads], Held.SLAB),
-        (_bit(bits, _TABLE)[heads], Held.PAGE_TABLE),
+        (_bit(bits, kpf.SLAB)[heads], Held.SLAB),
+        (_bit(bits, kpf.PGTABLE)[heads], Held.PAGE_TABLE),
         *_other_cases(pages, compound, heads),
     ]
     codes = [np.uint8(CODE[kind]) for _, kind in cases]
@@ -71,7 +67,7 @@ def classify(pages: PageArrays) -> Codes:
 def heads_of(bits: Words) -> Numbers:
     """The place of the first page of each page's folio, in the same block."""
     places = np.arange(len(bits))
-    heads: Numbers = np.maximum.accumulate(np.where(_bit(bits, _TAIL), 0, places))
+    heads: Numbers = np.maximum.accumulate(np.where(_bit(bits, kpf.TAIL), 0, places))
     return heads
 
 
@@ -87,7 +83,7 @@ def extra_references(pages: PageArrays, codes: Codes) -> Mask:
         return nothing
     heads = heads_of(pages.bits)
     movable = (codes == CODE[Held.LRU]) | (codes == CODE[Held.LARGE])
-    first = movable & ~_bit(pages.bits, _TAIL) & _bit(pages.bits, _LRU)
+    first = movable & ~_bit(pages.bits, kpf.TAIL) & _bit(pages.bits, kpf.LRU)
     held = nothing.copy()
     held[first] = _extra(pages, structs, heads)[first] > 0
     found: Mask = held[heads] & movable
@@ -103,8 +99,8 @@ def _extra(pages: PageArrays, structs: Structs, heads: Numbers) -> Numbers:
     whole = np.where(size > 1, pages.counts.astype(np.int64) - mapped, 0)
     kind = structs["mapping"] & np.uint64(_MAPPING_BITS)
     cached = (structs["mapping"] != 0) & (kind == 0)
-    cached |= _bit(pages.bits, _SWAPCACHE) & _bit(pages.bits, _ANON)
-    private = _bit(pages.bits, _PRIVATE) & (kind == 0)
+    cached |= _bit(pages.bits, kpf.SWAPCACHE) & _bit(pages.bits, kpf.ANON)
+    private = _bit(pages.bits, kpf.PRIVATE) & (kind == 0)
     expected = per_page + whole + np.where(cached, size, 0) + private
     extra: Numbers = structs["_refcount"].astype(np.int64) - expected
     extra[kind == _MAPPING_BITS] = 0  # KSM
@@ -113,14 +109,14 @@ def _extra(pages: PageArrays, structs: Structs, heads: Numbers) -> Numbers:
 
 def _huge_cases(pages: PageArrays, heads: Numbers) -> list[tuple[Mask, Held]]:
     """Huge pages of the pools; a 1 GiB page has no first page in most of its blocks."""
-    huge = _bit(pages.bits, _HUGE)
+    huge = _bit(pages.bits, kpf.HUGE)
     if not huge.any():
         return []
     gigantic = huge & _gigantic(pages.bits)
     if pages.structs is not None:
         idle = pages.structs["_refcount"][heads] == 0
         # The first page lies in another block: whether it is in use is seen by its mappings.
-        outside = _bit(pages.bits, _TAIL)[heads]
+        outside = _bit(pages.bits, kpf.TAIL)[heads]
         idle = np.where(outside, pages.counts == 0, idle)
     else:
         idle = pages.counts[heads] == 0
@@ -134,7 +130,7 @@ def _huge_cases(pages: PageArrays, heads: Numbers) -> list[tuple[Mask, Held]]:
 
 def _gigantic(bits: Words) -> Mask:
     """Which pageblocks begin, or are followed by one that begins, in the middle of a folio."""
-    tail = _bit(bits, _TAIL)[::PAGES_PER_PAGEBLOCK]
+    tail = _bit(bits, kpf.TAIL)[::PAGES_PER_PAGEBLOCK]
     follows = np.append(tail[1:], tail[-1:])
     found: Mask = np.repeat(tail | follows, PAGES_PER_PAGEBLOCK)[: len(bits)]
     return found
@@ -152,23 +148,23 @@ def _driver_cases(pages: PageArrays, heads: Numbers, lru: Mask) -> list[tuple[Ma
 def _other_cases(pages: PageArrays, compound: Mask, heads: Numbers) -> list[tuple[Mask, Held]]:
     """Free on a per-CPU list; waiting to get on an LRU, which is drained; or the kernel's."""
     bits = pages.bits
-    waiting = (_bit(bits, _ANON) | _bit(bits, _SWAPBACKED))[heads]
+    waiting = (_bit(bits, kpf.ANON) | _bit(bits, kpf.SWAPBACKED))[heads]
     if pages.structs is None:
         return [(waiting, Held.LRU), (compound, Held.KERNEL)]
     references = pages.structs["_refcount"][heads]
     mapping = pages.structs["mapping"][heads]
-    cached = _bit(bits, _UPTODATE)[heads] & (mapping != 0)
+    cached = _bit(bits, kpf.UPTODATE)[heads] & (mapping != 0)
     cached &= (mapping & np.uint64(_MAPPING_BITS)) == 0
     return [(references == 0, Held.CACHED_FREE), (waiting | cached, Held.LRU)]
 
 
 def _own_map(bits: Words) -> Mask:
     """The memory map of the block itself, at its start (``memmap_on_memory``)."""
-    marked = bits & ~np.uint64(1 << _RESERVED) == np.uint64(1 << _OWNER_PRIVATE)
+    marked = bits & ~np.uint64(kpf.RESERVED) == np.uint64(kpf.OWNER_PRIVATE)
     found: Mask = np.logical_and.accumulate(marked)
     return found
 
 
-def _bit(bits: Words, number: int) -> Mask:
-    found: Mask = (bits >> np.uint64(number)) & np.uint64(1) != 0
+def _bit(bits: Words, flag: int) -> Mask:
+    found: Mask = bits & np.uint64(flag) != 0
     return found

@@ -1,6 +1,6 @@
 """What a word of ``/proc/kpageflags`` says of a page, to someone who wants its block.
 
-Source: ``stable_page_flags()``, ``include/uapi/linux/kernel-page-flags.h``.
+Source: ``stable_page_flags()``.
 Only bits that mean the same in 6.1 and 6.12 are looked at: KSM, which 6.12.117
 sets on every anonymous page, is not. What both show alike for a free page and
 one of the kernel stays unknown.
@@ -9,28 +9,29 @@ one of the kernel stays unknown.
 from typing import Final
 
 from memhp.core.census import PageKind
-
-DIRTY: Final = 1 << 4
-LRU: Final = 1 << 5
-SLAB: Final = 1 << 7
-WRITEBACK: Final = 1 << 8
-BUDDY: Final = 1 << 10
-MMAP: Final = 1 << 11
-ANON: Final = 1 << 12
-SWAPBACKED: Final = 1 << 14
-HEAD: Final = 1 << 15
-TAIL: Final = 1 << 16
-HUGE: Final = 1 << 17
-UNEVICTABLE: Final = 1 << 18
-HWPOISON: Final = 1 << 19
-NOPAGE: Final = 1 << 20
-THP: Final = 1 << 22
-OFFLINE: Final = 1 << 23
-ZERO_PAGE: Final = 1 << 24
-PGTABLE: Final = 1 << 26
-RESERVED: Final = 1 << 32
-MLOCKED: Final = 1 << 33
-OWNER_PRIVATE: Final = 1 << 37
+from memhp.core.kpageflags import (
+    ANON,
+    BUDDY,
+    DIRTY,
+    HEAD,
+    HUGE,
+    HWPOISON,
+    LRU,
+    MLOCKED,
+    MMAP,
+    NOPAGE,
+    OFFLINE,
+    OWNER_PRIVATE,
+    PGTABLE,
+    RESERVED,
+    SLAB,
+    SWAPBACKED,
+    TAIL,
+    THP,
+    UNEVICTABLE,
+    WRITEBACK,
+    ZERO_PAGE,
+)
 
 _AT_ONCE: Final = (
     (NOPAGE, PageKind.HOLE),

@@ -131,18 +131,19 @@ def _read(descriptor: int, to_do: _ToDo, empty: _Empty, done: _Done) -> None:
     """Read pieces into empty buffers until there are none of either."""
     while (piece := to_do.get()) is not None and (buffer := empty.get()) is not None:
         try:
-            done.put(_Filled(piece, buffer, _fill(descriptor, piece, buffer)))
+            got = read_words(descriptor, piece.first_pfn, piece.nr_pages, buffer)
+            done.put(_Filled(piece, buffer, got))
         except OSError as err:
             done.put(err)
             return
 
 
-def _fill(descriptor: int, piece: _Piece, buffer: bytearray) -> int:
-    """Read a piece, in as many reads as it takes; gives how many bytes there were."""
-    wanted, got = piece.nr_pages * WORD_BYTES, 0
+def read_words(descriptor: int, first_pfn: int, nr_pages: int, buffer: bytearray) -> int:
+    """Read the words of some frames, in as many reads as it takes; gives how many bytes came."""
+    wanted, got = nr_pages * WORD_BYTES, 0
     view = memoryview(buffer)
     while got < wanted:
-        now = os.preadv(descriptor, [view[got:wanted]], piece.first_pfn * WORD_BYTES + got)
+        now = os.preadv(descriptor, [view[got:wanted]], first_pfn * WORD_BYTES + got)
         if now == 0:
             break
         got += now

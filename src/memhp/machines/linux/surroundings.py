@@ -5,17 +5,16 @@ from collections.abc import Iterator
 
 from memhp.core.geometry import KIB, PAGE_SIZE_BYTES, NodeId
 from memhp.core.surroundings import HugePool, Surroundings, Swap, ZoneRoom
-from memhp.core.words import ZoneType
 from memhp.machines.linux.bindings import allowed_nodes, read_bindings
+from memhp.machines.linux.meminfo import read_meminfo
 from memhp.machines.linux.numbers import indexed, number, number_list
 from memhp.machines.linux.root import MEMORY, NODES, Root
+from memhp.machines.linux.zones import zone_parts
 
-_HEADING = re.compile(r"Node ([0-9]{1,9}), zone +(\S+)")
 _ROW = re.compile(
     r"^ +(pages free|min|managed|nr_zone_inactive_file|nr_zone_active_file) +([0-9]{1,18})$",
     re.MULTILINE,
 )
-_SWAP = re.compile(r"^Swap(Total|Free): +([0-9]{1,15}) kB$", re.MULTILINE)
 
 
 def read_surroundings(root: Root) -> Surroundings:
@@ -26,16 +25,17 @@ def read_surroundings(root: Root) -> Surroundings:
     """
     nodes = tuple(NodeId(n) for n in number_list(root.text_if_there(f"{NODES}/has_memory")))
     return Surroundings(
-        huge_pools=tuple(_huge_pools(root)),
+        huge_pools=tuple(read_huge_pools(root)),
         swap=_swap(root),
         bindings=tuple(read_bindings(root, nodes)) if len(nodes) > 1 else (),
         own_nodes=allowed_nodes(root, "self") if root.is_live else None,
         crash_kernel_stays_behind=_crash_kernel_stays_behind(root),
-        rooms=tuple(_rooms(root.text_if_there("proc/zoneinfo") or "")),
+        rooms=tuple(read_zone_rooms(root)),
     )
 
 
-def _huge_pools(root: Root) -> Iterator[HugePool]:
+def read_huge_pools(root: Root) -> Iterator[HugePool]:
+    """The pools of each node; raises ``MachineError``."""
     for name in sorted(root.names(NODES)):
         node = indexed(name, "node")
         for pool in () if node is None else sorted(root.names(f"{NODES}/{name}/hugepages")):
@@ -57,10 +57,11 @@ def _huge_pools(root: Root) -> Iterator[HugePool]:
 
 
 def _swap(root: Root) -> Swap | None:
-    found = dict(_SWAP.findall(root.text_if_there("proc/meminfo") or ""))
-    if found.keys() != {"Total", "Free"}:
+    amounts = read_meminfo(root)
+    total, free = amounts.get("SwapTotal"), amounts.get("SwapFree")
+    if total is None or free is None:
         return None
-    return Swap(total_bytes=int(found["Total"]) * KIB, free_bytes=int(found["Free"]) * KIB)
+    return Swap(total_bytes=total, free_bytes=free)
 
 
 def _crash_kernel_stays_behind(root: Root) -> bool:
@@ -69,18 +70,15 @@ def _crash_kernel_stays_behind(root: Root) -> bool:
     return loaded and root.text_if_there(f"{MEMORY}/crash_hotplug") != "1"
 
 
-def _rooms(text: str) -> Iterator[ZoneRoom]:
-    """Source: ``zoneinfo_show_print()``."""
-    for part in re.split(r"^(?=Node )", text, flags=re.MULTILINE):
-        heading = _HEADING.match(part)
-        if heading is None or heading[2] not in set(ZoneType):
-            continue
+def read_zone_rooms(root: Root) -> Iterator[ZoneRoom]:
+    """The room of each zone that has pages; raises ``MachineError``."""
+    for node, zone, part in zone_parts(root.text_if_there("proc/zoneinfo") or ""):
         rows = {name: int(value) * PAGE_SIZE_BYTES for name, value in _ROW.findall(part)}
         if rows.get("managed"):
             cache = ("nr_zone_inactive_file", "nr_zone_active_file")
             yield ZoneRoom(
-                node=NodeId(int(heading[1])),
-                zone=ZoneType(heading[2]),
+                node=node,
+                zone=zone,
                 free_bytes=rows.get("pages free", 0),
                 min_bytes=rows.get("min", 0),
                 cache_bytes=sum(rows.get(name, 0) for name in cache),

@@ -17,17 +17,25 @@ def read_zones(root: Root) -> tuple[ZoneInfo, ...]:
     return tuple(_zones(root.text_if_there("proc/zoneinfo") or ""))
 
 
-def _zones(text: str) -> Iterator[ZoneInfo]:
-    """Source: ``zoneinfo_show_print()``; ``start_pfn`` is shown for populated zones only."""
+def zone_parts(text: str) -> Iterator[tuple[NodeId, ZoneType, str]]:
+    """The part of ``/proc/zoneinfo`` about each zone of each node.
+
+    Source: ``zoneinfo_show_print()``.
+    """
     for part in re.split(r"^(?=Node )", text, flags=re.MULTILINE):
         heading = _HEADING.match(part)
-        if heading is None or heading[2] not in set(ZoneType):
-            continue
+        if heading is not None and heading[2] in set(ZoneType):
+            yield NodeId(int(heading[1])), ZoneType(heading[2]), part
+
+
+def _zones(text: str) -> Iterator[ZoneInfo]:
+    """``start_pfn`` is shown for populated zones only."""
+    for node, zone, part in zone_parts(text):
         rows = dict(_ROW.findall(part))
         if int(rows.get("spanned", 0)):
             yield ZoneInfo(
-                node=NodeId(int(heading[1])),
-                zone=ZoneType(heading[2]),
+                node=node,
+                zone=zone,
                 start_pfn=Pfn(int(rows.get("start_pfn:", 0))),
                 spanned=int(rows["spanned"]),
                 present=int(rows.get("present", 0)),

@@ -8,12 +8,12 @@ under writeback) is not known, and not set.
 """
 
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from memhp.core import kpageflags as kpf
 from memhp.core.geometry import GIB, MAX_ORDER_NR_PAGES, PAGES_PER_SECTION, pages_of
 from memhp.core.words import BlockState
 from memhp.model.kernel import Kernel
@@ -41,49 +41,19 @@ from memhp.model.pages.words import KINDS, PageKind
 Words = npt.NDArray[np.uint64]
 
 
-class Kpf(IntEnum):
-    """Numbers of the bits, of those that the model sets."""
-
-    UPTODATE = 3
-    LRU = 5
-    SLAB = 7
-    BUDDY = 10
-    MMAP = 11
-    ANON = 12
-    SWAPBACKED = 14
-    HEAD = 15
-    TAIL = 16
-    HUGE = 17
-    UNEVICTABLE = 18
-    HWPOISON = 19
-    NOPAGE = 20
-    KSM = 21
-    THP = 22
-    OFFLINE = 23
-    PGTABLE = 26
-    RESERVED = 32
-    MLOCKED = 33
-    PRIVATE = 35
-    OWNER_PRIVATE = 37
-
-
-def _mask(*bits: Kpf) -> int:
-    return sum(1 << bit for bit in bits)
-
-
-_ANON: Final = _mask(Kpf.UPTODATE, Kpf.LRU, Kpf.ANON, Kpf.SWAPBACKED)
+_ANON: Final = kpf.UPTODATE | kpf.LRU | kpf.ANON | kpf.SWAPBACKED
 _OF_KIND: Final = {
     PageKind.ANON: _ANON,
-    PageKind.FILE: _mask(Kpf.UPTODATE, Kpf.LRU),
-    PageKind.SHMEM: _mask(Kpf.UPTODATE, Kpf.LRU, Kpf.SWAPBACKED),
-    PageKind.THP: _ANON | _mask(Kpf.THP),
-    PageKind.HUGETLB: _mask(Kpf.UPTODATE, Kpf.HUGE),
-    PageKind.GIGANTIC: _mask(Kpf.UPTODATE, Kpf.HUGE),
-    PageKind.BALLOON: _mask(Kpf.OFFLINE),
-    PageKind.ZSMALLOC: _mask(Kpf.PRIVATE),
-    PageKind.SLAB: _mask(Kpf.SLAB),
-    PageKind.SLAB_RECLAIMABLE: _mask(Kpf.SLAB),
-    PageKind.PAGE_TABLE: _mask(Kpf.PGTABLE),
+    PageKind.FILE: kpf.UPTODATE | kpf.LRU,
+    PageKind.SHMEM: kpf.UPTODATE | kpf.LRU | kpf.SWAPBACKED,
+    PageKind.THP: _ANON | kpf.THP,
+    PageKind.HUGETLB: kpf.UPTODATE | kpf.HUGE,
+    PageKind.GIGANTIC: kpf.UPTODATE | kpf.HUGE,
+    PageKind.BALLOON: kpf.OFFLINE,
+    PageKind.ZSMALLOC: kpf.PRIVATE,
+    PageKind.SLAB: kpf.SLAB,
+    PageKind.SLAB_RECLAIMABLE: kpf.SLAB,
+    PageKind.PAGE_TABLE: kpf.PGTABLE,
 }
 _COMPOUND: Final = (
     PageKind.THP,
@@ -92,7 +62,7 @@ _COMPOUND: Final = (
     PageKind.SLAB,
     PageKind.SLAB_RECLAIMABLE,
 )
-_TAILS_OF_OLD: Final = _mask(Kpf.ANON, Kpf.THP, Kpf.HUGE, Kpf.SLAB)
+_TAILS_OF_OLD: Final = kpf.ANON | kpf.THP | kpf.HUGE | kpf.SLAB
 """What 6.1 says of a tail too; the other bits it reads from the tail's own flags."""
 
 
@@ -152,14 +122,14 @@ def _numbers(pages: Pages, view: _View, used: npt.NDArray[np.bool_]) -> npt.NDAr
 def _of_code(kernel: Kernel) -> Words:
     """What a frame's code alone says."""
     table = np.zeros(256, np.uint64)
-    table[FREE:] = _mask(Kpf.BUDDY)
-    table[FREE_TAIL] = _mask(Kpf.BUDDY)
-    table[RESERVED] = _mask(Kpf.RESERVED)
-    table[OFFLINE_PAGE] = _mask(Kpf.OFFLINE)
-    table[POISONED] = _mask(Kpf.HWPOISON)
-    table[SELF_HOSTED] = _mask(Kpf.OWNER_PRIVATE)
+    table[FREE:] = kpf.BUDDY
+    table[FREE_TAIL] = kpf.BUDDY
+    table[RESERVED] = kpf.RESERVED
+    table[OFFLINE_PAGE] = kpf.OFFLINE
+    table[POISONED] = kpf.HWPOISON
+    table[SELF_HOSTED] = kpf.OWNER_PRIVATE
     if kernel.profile.memmap_reserved_on_itself:
-        table[SELF_HOSTED] |= np.uint64(_mask(Kpf.RESERVED))
+        table[SELF_HOSTED] |= np.uint64(kpf.RESERVED)
     return table
 
 
@@ -171,8 +141,8 @@ def _add_held(kernel: Kernel, pages: Pages, words: Words, view: _View) -> None:
     kinds = holders.kind_of[numbers]
     found = np.array([_flags_of(kernel, kind) for kind in KINDS], np.uint64)[kinds]
     mapped = (holders.mapcount_of[numbers] > 0) & np.isin(kinds, _numbers_of(_MAPPED))
-    found |= np.where(mapped, np.uint64(_mask(Kpf.MMAP)), np.uint64(0))
-    locked = np.uint64(_mask(Kpf.UNEVICTABLE, Kpf.MLOCKED))
+    found |= np.where(mapped, np.uint64(kpf.MMAP), np.uint64(0))
+    locked = np.uint64(kpf.UNEVICTABLE | kpf.MLOCKED)
     found |= np.where(holders.mlocked_of[numbers] != 0, locked, np.uint64(0))
     compound = np.isin(kinds, _numbers_of(_COMPOUND))
     large = (view.codes[view.heads] & ORDER > 0)[used] & compound
@@ -180,9 +150,9 @@ def _add_held(kernel: Kernel, pages: Pages, words: Words, view: _View) -> None:
     gigantic = kinds == KINDS.index(PageKind.GIGANTIC)
     of_tail = large & np.where(gigantic, inside, view.tails[used])
     if kernel.profile.tails_have_own_flags:
-        found[of_tail] &= np.uint64(_TAILS_OF_OLD | _mask(Kpf.MMAP))
-    found |= np.where(of_tail, np.uint64(_mask(Kpf.TAIL)), np.uint64(0))
-    found |= np.where(large & ~of_tail, np.uint64(_mask(Kpf.HEAD)), np.uint64(0))
+        found[of_tail] &= np.uint64(_TAILS_OF_OLD | kpf.MMAP)
+    found |= np.where(of_tail, np.uint64(kpf.TAIL), np.uint64(0))
+    found |= np.where(large & ~of_tail, np.uint64(kpf.HEAD), np.uint64(0))
     words[used] |= found
 
 
@@ -202,8 +172,8 @@ def _numbers_of(kinds: tuple[PageKind, ...]) -> list[int]:
 
 def _flags_of(kernel: Kernel, kind: PageKind) -> int:
     flags = _OF_KIND.get(kind, 0)
-    if flags & _mask(Kpf.ANON) and kernel.profile.anon_looks_like_ksm:
-        flags |= _mask(Kpf.KSM)
+    if flags & kpf.ANON and kernel.profile.anon_looks_like_ksm:
+        flags |= kpf.KSM
     return flags
 
 
@@ -214,11 +184,11 @@ def _add_untouched(kernel: Kernel, pages: Pages, words: Words, view: _View) -> N
         low = max(start, section * PAGES_PER_SECTION)
         high = min(end, (section + 1) * PAGES_PER_SECTION)
         block = kernel.blocks.get(low // kernel.pages_per_block)
-        flag = Kpf.NOPAGE
+        flag = kpf.NOPAGE
         if pages.frames.pristine[section]:
-            flag = Kpf.BUDDY
+            flag = kpf.BUDDY
         elif block is not None and block.state is not BlockState.OFFLINE:
             # init_unavailable_range(): a hole in a section that is online.
-            flag = Kpf.RESERVED
+            flag = kpf.RESERVED
         part = slice(low - start, high - start)
-        words[part][view.codes[part] == UNTOUCHED] = _mask(flag)
+        words[part][view.codes[part] == UNTOUCHED] = flag
