@@ -64,6 +64,12 @@ def classify(pages: PageArrays) -> Codes:
     return found
 
 
+def without_flags(pages: PageArrays, codes: Codes) -> Mask:
+    """Which pages show nothing at all, and nobody can tell: free on a per-CPU list, or plain."""
+    found: Mask = (codes == CODE[Held.PLAIN]) & (pages.bits == 0)
+    return found
+
+
 def heads_of(bits: Words) -> Numbers:
     """The place of the first page of each page's folio, in the same block."""
     places = np.arange(len(bits))
