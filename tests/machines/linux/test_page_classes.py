@@ -59,6 +59,7 @@ CASES = [
     ("per-CPU", (0, 0, 0, 0), Held.CACHED_FREE, Held.PLAIN),
     ("kernel", (0, 1, 0, 0), Held.KERNEL, Held.PLAIN),
     ("slab", (bits(SLAB), 1, 0, 0), Held.SLAB, Held.SLAB),
+    ("slab on no list", (bits(SLAB), 1, 0, 0xDEAD000000000122), Held.SLAB, Held.SLAB),
     ("table", (bits(TABLE), 1, 0, 0), Held.PAGE_TABLE, Held.PAGE_TABLE),
     ("reserved", (bits(RESERVED), 1, 0, 0), Held.RESERVED, Held.RESERVED),
     ("poisoned", (bits(POISON), 1, 0, 0), Held.POISONED, Held.POISONED),

@@ -50,12 +50,13 @@ def classify(pages: PageArrays) -> Codes:
         (_bit(bits, kpf.BUDDY), Held.FREE),
         (_bit(bits, kpf.HWPOISON), Held.POISONED),
         *_huge_cases(pages, heads),
+        # A slab has a list where other pages have their mapping: any bits may be set there.
+        (_bit(bits, kpf.SLAB)[heads], Held.SLAB),
+        (_bit(bits, kpf.PGTABLE)[heads], Held.PAGE_TABLE),
         *_driver_cases(pages, heads, lru),
         (_bit(bits, kpf.OFFLINE), Held.DRIVER),
         (lru & compound, Held.LARGE),
         (lru, Held.LRU),
-        (_bit(bits, kpf.SLAB)[heads], Held.SLAB),
-        (_bit(bits, kpf.PGTABLE)[heads], Held.PAGE_TABLE),
         *_other_cases(pages, compound, heads),
     ]
     codes = [np.uint8(CODE[kind]) for _, kind in cases]
