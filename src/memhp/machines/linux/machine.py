@@ -21,7 +21,7 @@ from memhp.machines.linux.list_blocks import list_blocks
 from memhp.machines.linux.lister import open_root
 from memhp.machines.linux.live_write import GRACE, Watch, write_live
 from memhp.machines.linux.offline_reason import listening
-from memhp.machines.linux.physical import apply_physical, warnings, why_not
+from memhp.machines.linux.physical import apply_physical, lacks_rights, warnings, why_not
 from memhp.machines.linux.pressure import read_pressure
 from memhp.machines.linux.read_census import can_count
 from memhp.machines.linux.rivals import read_rivals
@@ -81,6 +81,10 @@ class LinuxMachine:
     def why_not(self, action: Action) -> str | None:
         """What keeps a device from going or coming; a saved tree says so itself."""
         return why_not(self._root, action) if self._root.is_writable else None
+
+    def lacks_rights(self, action: Action) -> str | None:
+        """Which file of a device this user may not write; a saved tree says so itself."""
+        return lacks_rights(self._root, action) if self._root.is_writable else None
 
     def warnings(self, action: Action) -> tuple[str, ...]:
         """What a person should know before this is done."""
