@@ -85,7 +85,12 @@ def test_what_never_moves_is_given_up_and_everything_else_is_out(here: Inside) -
 
 @pytest.mark.parametrize("word", ["resume", "undo"])
 def test_killed_in_the_midst_of_a_write(here: Inside, word: str) -> None:
-    """The kernel is told at once: the block goes back, though nobody is left to wait for it."""
+    """The kernel is told at once: the block goes back, though nobody is left to wait for it.
+
+    What was on to hear the kernel's reason is off again afterwards.
+    """
+    debug = "grep -c '=p ' /proc/dynamic_debug/control"
+    before = here.run(debug)
     with pinned(here.guest):
         left = pinned_block(here)
         state = f"{MEMORY}/memory{left}/state"
@@ -97,7 +102,7 @@ def test_killed_in_the_midst_of_a_write(here: Inside, word: str) -> None:
         assert back == 0
         assert here.blocks()[left] == ONLINE
     code, text = here.memhp(f"{word} 2")
-    assert code == ExitCode.DONE, text
+    assert (code, here.run(debug)) == (ExitCode.DONE, before), text
     assert here.blocks()[left] == (OFFLINE if word == "resume" else ONLINE)
 
 

@@ -17,6 +17,7 @@ from memhp.core.plan import Action, AddDevice, OfflineBlock, RemoveDevice, Step
 from memhp.core.snapshot import Snapshot, Want
 from memhp.core.words import Ability
 from memhp.machines.linux.apply import apply_logical
+from memhp.machines.linux.dynamic_debug import DynamicDebug
 from memhp.machines.linux.list_blocks import list_blocks
 from memhp.machines.linux.lister import open_root
 from memhp.machines.linux.live_write import GRACE, Watch, write_live
@@ -141,10 +142,13 @@ class LinuxMachine:
         """Wait a moment for blocks that the kernel is about to put back.
 
         Where memhp was killed in the midst of a write, the kernel is told with
-        it and needs a little to give up; what it holds on to stays as it is.
+        it and needs a little to give up; what it holds on to stays as it is. And
+        the debug messages that were on for it are switched off.
         """
         if self._root.is_writable:
             wait_for_blocks_on_their_way(self._root, GRACE)
+        if self._root.is_live and self._root.mounted is None:
+            DynamicDebug(self._root).put_back()
         return ()
 
     def bounded(self, limits: Limits) -> "LinuxMachine":
