@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memhp.core.evidence import BlockEvidence, Evidence, Held, NodeRoom, Sighting
+from memhp.core.evidence import BlockEvidence, Evidence, Held, NodeRoom, Pinner, Sighting
 from memhp.core.geometry import BlockId, NodeId
 from memhp.core.words import BlockState, ZoneType
 from memhp.operations.predict_offline import Answer, Prediction, predict
@@ -179,3 +179,44 @@ def test_more_in_the_way_never_makes_it_easier(kinds: dict[Held, int], zone: Zon
     easy, hard = said(block(kinds, zone)), said(block({**kinds, Held.PINNED: 1}, zone))
     assert order.index(hard.answer) >= order.index(easy.answer)
     assert hard.answer is Answer.NO
+
+
+def pinner(owner: str, pinned: int | None, pages: dict[int, int]) -> Pinner:
+    """Somebody with pins that do not show."""
+    mapped = {BlockId(block): count for block, count in pages.items()}
+    return Pinner(owner=owner, pinned_pages=pinned, pages=mapped)
+
+
+PINNED_CASES = [
+    ("none here", pinner("db", 10, {8: 100}), NORMAL, Answer.YES),
+    ("perhaps some", pinner("db", 10, {8: 10, 9: 50}), NORMAL, None),
+    (
+        "one at the least",
+        pinner("db", 11, {8: 10, 9: 50}),
+        NORMAL,
+        Answer.NO,
+    ),
+    ("nobody counts", pinner("vm", None, {9: 50}), NORMAL, None),
+    ("not mapped any more", pinner("db", 99, {9: 50}), NORMAL, None),
+    ("in Movable", pinner("db", 50, {9: 50}), MOVABLE, Answer.YES),
+]
+
+
+@pytest.mark.parametrize(
+    ("who", "zone", "answer"),
+    [case[1:] for case in PINNED_CASES],
+    ids=[c[0] for c in PINNED_CASES],
+)
+def test_pins_that_do_not_show(who: Pinner, zone: ZoneType, answer: Answer | None) -> None:
+    seen = block({Held.LRU: 100, Held.FREE: PAGES - 100}, zone)
+    evidence = Evidence(
+        blocks=(seen,),
+        rooms=(NodeRoom(node=NodeId(0)), WIDE),
+        pages_per_block=PAGES,
+        pinners=(who,),
+    )
+    found = predict(seen, evidence)
+    assert found.answer is (answer or Answer.UNKNOWN)
+    assert [who.owner in obstacle.remedy for obstacle in found.obstacles] == (
+        [] if answer is Answer.YES else [True]
+    )

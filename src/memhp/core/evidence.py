@@ -116,12 +116,33 @@ class NodeRoom:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pinner:
+    """Somebody who holds some pages of kernel zones in place; which ones does not show.
+
+    ``pinned_pages`` is by its own account, ``None`` where nobody counts. ``pages``
+    are all that it maps there, by block.
+    """
+
+    owner: str
+    pinned_pages: int | None
+    pages: Mapping[BlockId, int]
+
+    def least_in(self, block: BlockId) -> int:
+        """How many pages of a block it holds at the least: more than fit anywhere else."""
+        mapped = sum(self.pages.values())
+        if self.pinned_pages is None or self.pinned_pages > mapped:
+            return 0
+        return max(0, self.pinned_pages - (mapped - self.pages.get(block, 0)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """Everything that a prediction rests on.
 
     ``swap_free`` counts pages. ``reserved_huge`` are pages of the 2 MiB pool that
     are promised and not yet used: the pool may not shrink below them.
-    ``holders`` are processes that hold pages of a kind which stays.
+    ``holders`` are processes that hold pages of a kind which stays, ``pinners``
+    those that do so where references do not show.
     """
 
     blocks: tuple[BlockEvidence, ...]
@@ -130,6 +151,7 @@ class Evidence:
     swap_free: int = 0
     reserved_huge: int = 0
     holders: tuple[Sighting, ...] = ()
+    pinners: tuple[Pinner, ...] = ()
     notes: tuple[str, ...] = ()
 
 

@@ -162,6 +162,24 @@ def _pins(block: BlockEvidence, evidence: Evidence) -> Iterator[Obstacle]:
                 remedy=f"stop {holders}" if holders else "stop the process that pins it",
                 sure=block.lasting.get(Held.PINNED, 0) > 0 or block.looks < 2,
             )
+    if block.zone is not ZoneType.MOVABLE:
+        yield from _hidden_pins(block, evidence)
+
+
+def _hidden_pins(block: BlockEvidence, evidence: Evidence) -> Iterator[Obstacle]:
+    """Pins that do not show, of processes that tell how many they have."""
+    for pinner in evidence.pinners:
+        mapped = pinner.pages.get(block.block, 0)
+        least = pinner.least_in(block.block)
+        if mapped:
+            which = (
+                f"{least} of them at the least" if least else "whether any of these does not show"
+            )
+            yield Obstacle(
+                what=f"{_pages(mapped)} of {pinner.owner}, which holds pages in place: {which}",
+                remedy=f"stop {pinner.owner}" + ("" if least else ", or try it"),
+                sure=least > 0,
+            )
 
 
 def _huge_pages(block: BlockEvidence, evidence: Evidence) -> Iterator[Obstacle]:

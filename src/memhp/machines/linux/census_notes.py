@@ -3,13 +3,12 @@
 All of it is of the whole machine: it says that there are such pages, not where.
 """
 
-import os
 import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from memhp.core.census import BlockCensus, PageKind, total
-from memhp.core.geometry import KIB, PAGE_SIZE_BYTES
+from memhp.machines.linux.pinners import read_pinning_tasks
 from memhp.machines.linux.root import Root
 from memhp.machines.linux.unknown_pages import notes_of_unknown, unknown_by_zone
 from memhp.machines.linux.vmstat import read_vmstat
@@ -17,8 +16,6 @@ from memhp.machines.linux.zone_lists import read_zone_lists
 
 _MOST_NAMED: Final = 5
 _MOST_RESERVED_SHARE: Final = 8
-_VFIO: Final = "/dev/vfio/"
-_KIB_PER_PAGE: Final = PAGE_SIZE_BYTES // KIB
 
 
 def read_notes(root: Root, counted: Collection[BlockCensus]) -> tuple[str, ...]:
@@ -91,14 +88,15 @@ def _of_balloon(counters: Mapping[str, int]) -> str:
 
 def _of_processes(root: Root) -> Iterator[str]:
     """Processes that pinned memory for a device, or drive one from user space (VFIO)."""
-    pids = sorted(int(name) for name in root.names("proc") if name.isdigit())
-    pinned = {pid: pages for pid in pids if (pages := _pinned_by(root, pid))}
+    tasks = read_pinning_tasks(root)
+    pinned = sorted(
+        (task for task in tasks if task.pinned_pages), key=lambda task: -task.pinned_pages
+    )
     if pinned:
-        most = sorted(pinned, key=lambda pid: -pinned[pid])
-        yield (
-            f"{sum(pinned.values())} pages are pinned by {_named(most)} (VmPin): they do not move"
-        )
-    drivers = [pid for pid in pids if _drives_a_device(root, pid)]
+        pages = sum(task.pinned_pages for task in pinned)
+        named = _named([task.pid for task in pinned])
+        yield f"{pages} pages are pinned by {named} (VmPin): they do not move"
+    drivers = [task.pid for task in tasks if task.drives_device]
     if drivers:
         yield f"{_named(drivers)} drive devices through VFIO, which holds their memory in place"
 
@@ -107,21 +105,3 @@ def _named(pids: list[int]) -> str:
     shown = ", ".join(map(str, pids[:_MOST_NAMED]))
     more = f" and {len(pids) - _MOST_NAMED} more" if len(pids) > _MOST_NAMED else ""
     return f"{'process' if len(pids) == 1 else 'processes'} {shown}{more}"
-
-
-def _pinned_by(root: Root, pid: int) -> int:
-    try:
-        with open(root.path(f"proc/{pid}/status"), "rb") as file:
-            found = re.search(rb"^VmPin:\s+(\d+) kB", file.read(), re.MULTILINE)
-    except OSError:
-        return 0  # it has ended
-    return int(found[1]) // _KIB_PER_PAGE if found else 0
-
-
-def _drives_a_device(root: Root, pid: int) -> bool:
-    folder = root.path(f"proc/{pid}/fd")
-    try:
-        names = os.listdir(folder)
-    except OSError:
-        return False
-    return any(root.link(f"proc/{pid}/fd/{name}").startswith(_VFIO) for name in names)

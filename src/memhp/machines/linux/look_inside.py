@@ -12,7 +12,7 @@ from typing import Final, Self
 import numpy as np
 
 from memhp.core.errors import NoSuchObject
-from memhp.core.evidence import UNMOVABLE, BlockEvidence, Evidence, Held, Sighting
+from memhp.core.evidence import UNMOVABLE, BlockEvidence, Evidence, Held, Pinner, Sighting
 from memhp.core.geometry import PAGE_SIZE_BYTES, BlockId, pages_of, round_down
 from memhp.core.kpageflags import NOPAGE
 from memhp.core.ranges import PhysRange
@@ -30,6 +30,7 @@ from memhp.machines.linux.page_classes import (
     without_flags,
 )
 from memhp.machines.linux.page_structs import PageStructs, open_page_structs
+from memhp.machines.linux.pinners import read_pinners
 from memhp.machines.linux.read_census import KPAGEFLAGS, WORD_BYTES, opened, read_words
 from memhp.machines.linux.root import Root
 from memhp.machines.linux.task_memory import read_holders
@@ -94,8 +95,14 @@ def look_inside(
         swap_free=read_swap_free(root),
         reserved_huge=read_reserved_huge(root),
         holders=read_holders(root),
+        pinners=() if structs is not None else _pinners(root, snapshot, nr_pages),
         notes=() if structs is not None else (_BLIND,),
     )
+
+
+def _pinners(root: Root, snapshot: Snapshot, nr_pages: int) -> tuple[Pinner, ...]:
+    kernel = [block.block for block in snapshot.blocks if block.zone is not ZoneType.MOVABLE]
+    return tuple(read_pinners(root, kernel, nr_pages))
 
 
 def _most_nobodys(block: BlockEvidence, nobodys: Mapping[ZoneName, int]) -> int | None:
