@@ -2,10 +2,10 @@
 
 At points that a seed chooses memhp is killed (between two steps, at a step, in the
 middle of a write, at a removal), a driver vetoes a transition, the deadline comes
-while a block migrates, the disk is full under the journal, or another program brings
-the same blocks online. Then ``resume`` or ``undo``, in turns, and the whole machine
-(blocks, zones, device, addresses, what memhp switches on, the data in its memory) is
-held against what was promised.
+while a block migrates, the disk is full under the journal, the machine has no memory
+to give, or another program brings the same blocks online. Then ``resume`` or ``undo``,
+in turns, and the whole machine (blocks, zones, device, addresses, what memhp switches
+on, the data in its memory) is held against what was promised.
 
 Run it with ``make bench``, or by itself: ``python benchmarks/bench_faults.py [--points N]
 [--seed S] [--kernel K]``. A difference is printed with what repeats it (``--point``).
@@ -63,6 +63,7 @@ def measure(kernel: str, points: list[int], seed: int) -> bool:
             while left:
                 point = left.pop(0)
                 name = list(FAULTS)[point % len(FAULTS)]
+                print(f"  point {point}: {name}", file=sys.stderr, flush=True)
                 found = _at(place, name, point, f"{seed} {kernel} {point}")
                 tried[name] += 1
                 told.update(place.told)
@@ -93,7 +94,7 @@ def _at(place: Ground, name: str, point: int, seed: str) -> list[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--points", type=int, default=40, help="on each kernel")
+    parser.add_argument("--points", type=int, default=45, help="on each kernel")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kernel", choices=KERNELS, action="append")
     parser.add_argument("--point", type=int, help="this one alone")

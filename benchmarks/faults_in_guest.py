@@ -17,7 +17,8 @@ from memhp.core.outcome import Done
 from memhp.core.plan import AddDevice, Step
 from memhp.core.words import ExitCode
 from memhp.machines.lab.guest import Guest
-from memhp.machines.lab.inside import DIMM, MEMORY, Inside, pinned
+from memhp.machines.lab.initrd import HOST
+from memhp.machines.lab.inside import DIMM, HOG, MEMORY, SAID, Inside, pinned
 from memhp.machines.lab.machine import LabMachine
 
 ON, OFF, GONE = "online and movable", "offline", "gone"
@@ -35,7 +36,7 @@ cd /sys/bus/acpi/devices/{DIMM}; echo device $(cat status) $(ls -d physical_node
 awk '/^Node/ {{z=$2 $4}} /^ *(spanned|present|managed) |start_pfn/ {{print "zone", z, $1, $2}}
 ' /proc/zoneinfo
 grep 'System RAM' /proc/iomem
-echo debug $(grep -c '=[^_]' /sys/kernel/debug/dynamic_debug/control)
+echo debug $(grep -c '=p ' /sys/kernel/debug/dynamic_debug/control)
 echo memhp $(ps | grep -c '[b]in/memhp')"""
 Differences = list[str]
 
@@ -238,6 +239,25 @@ def rivalled(ground: Ground, chance: random.Random, word: str) -> Differences:
     return found + _afterwards(ground, word, change)
 
 
+def pressed(ground: Ground, chance: random.Random, word: str) -> Differences:
+    """The machine has no memory to give: it waits, and goes on or ends the run."""
+    change = CHANGES[0]
+    more = f" --brake {chance.randint(5, 20)}" + chance.choice(("", " --all-or-nothing"))
+    change = replace(change, words=change.words + more)
+    ground.prepare(change.before)
+    here = ground.here
+    stays = chance.random() < 0.5
+    with here.pressed():
+        if not stays:
+            # It has to be seen waiting first.
+            here.run(f"(sleep {chance.randint(4, 12)}; kill -9 $(cat {HOST}{HOG})) &")
+        found = _ends_as_it_says(ground, change)
+        _, text = here.run(f"cat {SAID}")
+        if stays and re.search(r"memory pressure has stayed at \d+ % \(the limit", text) is None:
+            found.append(f"under pressure it has said: {text}")
+    return found + _afterwards(ground, word, CHANGES[0])
+
+
 Fault = Callable[[Ground, random.Random, str], Differences]
 FAULTS: Mapping[str, Fault] = {
     "killed between two steps": killed_between_steps,
@@ -247,6 +267,7 @@ FAULTS: Mapping[str, Fault] = {
     "a driver's veto": vetoed,
     "the deadline while a block migrates": out_of_time,
     "no room for the journal": out_of_room,
+    "memory pressure": pressed,
     "a rival onliner": rivalled,
 }
 

@@ -80,10 +80,3 @@ def guest(request: pytest.FixtureRequest) -> Iterator[Guest]:
     """A guest with each kernel."""
     with booted_guest(request.param) as booted:
         yield booted
-
-
-@pytest.fixture(scope="module")
-def newest_guest() -> Iterator[Guest]:
-    """A guest with the newest kernel."""
-    with booted_guest(KERNELS[0]) as booted:
-        yield booted

@@ -1,15 +1,17 @@
 """What every machine promises, whatever it is: one suite for all drivers."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
-from lab_guests import newest_guest
+from lab_guests import guest_of, need_guests
 from memhp.core.errors import MemhpError, NotSupported
 from memhp.core.events import StepProgress
-from memhp.core.geometry import BlockId
+from memhp.core.geometry import GIB, MIB, BlockId, NodeId
+from memhp.core.guest_shape import BootDimm, GuestShape
 from memhp.core.listing import BlockFile
 from memhp.core.machine import Machine
 from memhp.core.outcome import Done, Outcome, Refused
@@ -21,18 +23,20 @@ from memhp.core.plan import (
     ResizeDevice,
     Step,
 )
-from memhp.core.snapshot import Device, MemoryBlock, Room, Snapshot, Want
+from memhp.core.snapshot import Device, HostBudget, MemoryBlock, Room, Snapshot, Want
 from memhp.core.words import Ability, BlockState, DeviceKind, OnlineType, ZoneType
 from memhp.machines.lab.guest import Guest
-from memhp.machines.lab.machine import LabMachine
+from memhp.machines.lab.kernels import KERNELS
+from memhp.machines.linux.live_write import NO_LIVE_WRITES
 from memhp.machines.open import open_machine
 from memhp.model.shipped import shipped_text
 from memhp.model.store import StateFile
 from mounts import Mount, mount
 from saved_trees import unpack
 
-__all__ = ["mount", "newest_guest"]
+__all__ = ["mount"]
 TREES = Path(__file__).parents[1] / "machines/linux/trees"
+DIMM_BLOCKS = (32, 33)
 DIMM = '[[node]]\nmemory = "2G"\n[[dimm]]\nsize = "1G"\n'
 
 
@@ -63,19 +67,57 @@ MACHINES: dict[str, Callable[[Path], Machine]] = {
 
 
 MOUNTED = {"mounted model": "server", "mounted model that lasts": "m.machine"}
+GUESTS = ("lab guest", "QEMU guest")
+INSIDE = "this-machine"
+"""Asked for in a guest that was booted for it: it runs these tests on itself, as root."""
+MARK = "memhp.contract=1"
 
 
-@pytest.fixture(params=[*MACHINES, *MOUNTED, pytest.param("lab guest", marks=pytest.mark.kernel)])
+def is_guest_made_for_it() -> bool:
+    return MARK in Path("/proc/cmdline").read_text().split()
+
+
+@pytest.fixture(scope="module")
+def guest() -> Iterator[Guest]:
+    """One guest for all drivers that see it from outside, and for the one inside."""
+    need_guests(KERNELS[0])
+    shape = GuestShape(
+        kernel=KERNELS[0],
+        nodes=(GIB, 0),
+        command_line=f"memhp_default_state=offline nokaslr {MARK}",
+        dimms=(BootDimm(size_bytes=256 * MIB, node=NodeId(0)),),
+        agent=True,
+        shares_root=True,
+    )
+    with guest_of(shape) as booted:
+        with booted.shell() as shell:
+            for number in DIMM_BLOCKS:
+                shell.run(f"echo online_movable > /sys/devices/system/memory/memory{number}/state")
+        yield booted
+
+
+@pytest.fixture(
+    params=[
+        *MACHINES,
+        *MOUNTED,
+        *(pytest.param(name, marks=pytest.mark.kernel) for name in GUESTS),
+        *((INSIDE,) if is_guest_made_for_it() else ()),
+    ]
+)
 def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Machine:
+    if request.param == INSIDE:
+        request.getfixturevalue("monkeypatch").delenv(NO_LIVE_WRITES, raising=False)
+        return open_machine("linux:")
     if request.param in MOUNTED:
         mounts: Mount = request.getfixturevalue("mount")
         StateFile.create(tmp_path / "m.machine", DIMM).close()
         source = MOUNTED[request.param]
         name = source if source == "server" else f"{tmp_path}/{source}"
         return open_machine(f"linux:{mounts(name).folder}")
-    if request.param == "lab guest":
-        real: Guest = request.getfixturevalue("newest_guest")
-        return LabMachine(real)
+    if request.param in GUESTS:
+        real: Guest = request.getfixturevalue("guest")
+        kind = "lab" if request.param == "lab guest" else "qemu"
+        return open_machine(f"{kind}:{real.name}")
     return MACHINES[request.param](tmp_path)
 
 
@@ -119,6 +161,9 @@ def test_a_part_of_a_snapshot_is_that_part_of_the_whole(machine: Machine) -> Non
 
 def _steady(value: object) -> object:
     """Without what changes on a machine that runs, however little it does."""
+    if isinstance(value, HostBudget):
+        # The host runs more than this guest.
+        return replace(value, promised_bytes=0)
     return replace(value, available_bytes=None) if isinstance(value, Room) else value
 
 
@@ -252,3 +297,20 @@ def test_errors_are_memhps_own_and_one_line(machine: Machine) -> None:
         assert "\n" not in str(error)  # noqa: PT017 - a machine may or may not count pages
     else:
         pytest.fail("there is no such block")
+
+
+@pytest.mark.kernel
+def test_a_machine_keeps_all_that_from_inside(guest: Guest) -> None:
+    """The tests above on ``linux:``, in a guest on its own memory."""
+    # What takes long to import there is done without.
+    words = "-q -p no:cacheprovider -o addopts= --import-mode=importlib --noconftest"
+    folder = Path(__file__).parents[2]
+    environment = (
+        f"/usr/bin/env -u {NO_LIVE_WRITES} --chdir={folder} PYTEST_DISABLE_PLUGIN_AUTOLOAD=1"
+    )
+    with guest.shell() as shell:
+        code, text = shell.run(
+            f"host {environment} {sys.executable} -m pytest {words} {__file__} -k {INSIDE}", 300
+        )
+    ran = len([name for name in globals() if name.startswith("test_")]) - 1
+    assert (code, f"{ran} passed" in text) == (0, True), text

@@ -30,6 +30,7 @@ SLOT = "PNP0C80:00"
 SET_APART = "memmap=256M%0x30000000-1+0xefffffff"
 """The kernel leaves this much of its memory to a dax device, as firmware can ask it to."""
 DAX_BLOCKS = (6, 7)
+NOBODY = "/usr/bin/setpriv --reuid 65534 --clear-groups"
 FILE = "/tmp/data"
 WATCHED = "/tmp/watched"
 TREE = "cd /sys/devices/system/memory; grep . memory*/state memory*/valid_zones"
@@ -135,10 +136,9 @@ def test_what_cannot_be_done_is_said_and_changes_nothing(inside: Inside) -> None
     enabled = "/sys/firmware/acpi/hotplug/memory/enabled"
     code, text = inside.memhp("memhp remove PNP0C80:05")
     assert (code, "PNP0C80:05 is not plugged in" in text) == (1, True), text
-    nobody = "/usr/bin/setpriv --reuid 65534 --clear-groups"
-    code, text = inside.memhp(f"{nobody} memhp remove {SLOT}")
+    code, text = inside.memhp(f"{NOBODY} memhp remove {SLOT}")
     assert (code, "run it as root" in text) == (1, True), text
-    code, text = inside.memhp(f"{nobody} memhp remove {SLOT} --dry-run")
+    code, text = inside.memhp(f"{NOBODY} memhp remove {SLOT} --dry-run")
     assert (code, "note: run it as root" in text, f"remove {SLOT}" in text) == (0, True, True), text
     code, text = inside.memhp(f"memhp remove {SLOT}", before=f"echo 0 > {enabled};")
     assert (code, f"write 1 to {enabled}" in text) == (1, True), text
@@ -168,6 +168,8 @@ def test_memory_of_a_dax_device_goes_and_comes_and_stays_where_a_page_does(insid
     online, gone = ["kmem", *["online Movable"] * len(DAX_BLOCKS)], ["none"]
     assert dax_stands(inside) == online
     if is_newest:
+        code, text = inside.memhp(f"{NOBODY} memhp remove dax0.0 --dry-run")
+        assert (code, "cannot be seen: run it as root" in text) == (1, True), text
         with pinned(inside.guest):
             code, text = inside.memhp("memhp remove dax0.0 --stall 1s")
         assert (code, "refused, and everything was put back" in text) == (1, True), text

@@ -1,19 +1,25 @@
 """memhp inside a running machine, as its administrator runs it: faults, kills, and bad words."""
 
+import json
 import random
+import re
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from inside_guest import inside
 from memhp.core.words import ExitCode
 from memhp.machines.lab.initrd import HOST
-from memhp.machines.lab.inside import DIMM, MEMORY, Inside, pinned
+from memhp.machines.lab.inside import BLOCKS, DIMM, HOG, MEMORY, Inside, pinned
 from memhp.machines.lab.kernels import KERNELS
+from memhp.machines.linux.live_write import NO_LIVE_WRITES
 
 pytestmark = pytest.mark.kernel
 OFFLINE = ("offline", "Normal Movable")
 ONLINE = ("online", "Movable")
+PROGRAM = Path(__file__).parents[1] / "brake_in_guest.py"
 SEED = 20
 KILLS = 3
 """So many between steps, and so many at one; with two in the midst of a write, eight a kernel."""
@@ -122,6 +128,22 @@ def test_killed_between_steps_and_at_one_it_ends_as_described(here: Inside) -> N
         assert code == ExitCode.DONE or ended, (lines, word, text)
         now = there if ended or word == "resume" else now
         assert here.all_are(*now), (lines, word, text, here.blocks())
+
+
+def test_the_brake_pauses_and_ends_the_run_and_lets_go(here: Inside) -> None:
+    """Under pressure that the kernel measures; nothing is done until it falls."""
+    if here.guest.shape.kernel != KERNELS[0]:
+        pytest.skip("one kernel measures it as the other does")
+    with here.pressed(10):
+        words = f"$(cat {HOST}{HOG}) {BLOCKS[-1]} {BLOCKS[-2]}"
+        _, text = here.run(f"host env -u {NO_LIVE_WRITES} {sys.executable} {PROGRAM} {words}")
+    ended, went_on = json.loads(text)
+    assert (ended["outcome"], ended["ends_run"], ended["paused"] > 0) == ("Refused", True, True)
+    reason = r"memory pressure has stayed at \d+ % \(the limit is 30 %, see --brake\)"
+    assert re.fullmatch(reason, ended["reason"])
+    assert (went_on["outcome"], went_on["paused"] > 0) == ("Done", True)
+    states = [here.blocks()[number][0] for number in BLOCKS[-2:]]
+    assert states == ["offline", "online"]
 
 
 @pytest.mark.parametrize("pages", [1, 2])

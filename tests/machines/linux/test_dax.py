@@ -124,3 +124,23 @@ def test_a_driver_that_is_not_loaded_is_named(tmp_path: Path) -> None:
         assert why_not(kernel.root, action) is None
     shutil.rmtree(tmp_path / DRIVERS / "kmem")
     assert "modprobe kmem" in (why_not(kernel.root, AddDevice(device="dax0.0")) or "")
+
+
+class Hiding(Root):
+    """What a user sees who is not root: addresses are for root alone (mode 0400)."""
+
+    def read_if_there(self, relative: str) -> bytes | None:
+        if relative.startswith(f"{DEVICE}/mapping"):
+            raise self.unreadable(relative, PermissionError(13, "Permission denied"))
+        return super().read_if_there(relative)
+
+
+def test_who_may_not_see_its_addresses_sees_it_and_cannot_plan_for_its_blocks(
+    tmp_path: Path,
+) -> None:
+    root = Hiding(str(Kernel(tmp_path, "kmem").folder), "linux:")
+    [device] = read_devices(root, 128 * MIB, ())
+    assert (device.present, device.ranges) == (True, ())
+    reason = why_not(root, RemoveDevice(device="dax0.0"))
+    assert reason == "which blocks are those of dax0.0 cannot be seen: run it as root"
+    assert why_not(root, AddDevice(device="dax0.0")) is None

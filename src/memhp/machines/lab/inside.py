@@ -23,8 +23,12 @@ _MEMHP: Final = Path(sys.executable).parent / "memhp"
 _INJECTED: Final = "/sys/kernel/debug/notifier-error-inject/memory/actions"
 _SECONDS: Final = 120.0
 _STATES: Final = " ".join(f"{MEMORY}/memory{n}/state" for n in BLOCKS)
-_SAID: Final = "/tmp/said"  # noqa: S108 - in the guest, which is alone
+SAID: Final = "/tmp/said"  # noqa: S108 - in the guest, which is alone
+"""What memhp said last."""
 _PINNING: Final = "/tmp/pin.pid"  # noqa: S108
+HOG: Final = "/tmp/hog"  # noqa: S108
+"""Where a program of the host finds the process that ``pressed`` has."""
+_PRESSURE: Final = "/proc/pressure/memory"
 _POLLS: Final = 3000
 """After so many looks, 10 ms apart at the least, nothing is waited for any longer."""
 
@@ -44,8 +48,8 @@ class Inside:
     def memhp(self, words: str, state: str | None = None) -> tuple[int, str]:
         """Run memhp there; returns its exit code and what it said, without what it drew."""
         # With its output in a file it draws no live line.
-        code, _ = self.run(f"{self.command(words, state)} < /dev/null > {_SAID} 2>&1")
-        return code, self.run(f"cat {_SAID}")[1]
+        code, _ = self.run(f"{self.command(words, state)} < /dev/null > {SAID} 2>&1")
+        return code, self.run(f"cat {SAID}")[1]
 
     def command(self, words: str, state: str | None = None, *, under: str = "") -> str:
         """The line of shell that runs memhp there, perhaps ``under`` another program."""
@@ -111,7 +115,7 @@ class Inside:
         return f"[ $(cat {self.journal()} 2>/dev/null | wc -l) -ge {lines} ]"
 
     def _started(self, words: str) -> str:
-        return f"{self.command(words)} < /dev/null > {_SAID} 2>&1 & p=$!"
+        return f"{self.command(words)} < /dev/null > {SAID} 2>&1 & p=$!"
 
     @contextmanager
     def injected(self, *actions: str, error: int = 12, at_line: int = 0) -> Iterator[None]:
@@ -143,6 +147,28 @@ class Inside:
             yield
         finally:
             self.run("kill -9 $(cat /tmp/rival); wait $(cat /tmp/rival)")
+
+    @contextmanager
+    def pressed(self, percent: int = 30) -> Iterator[None]:
+        """A process that gets no memory, so that the guest has a pressure of that much at least.
+
+        It asks for more than its control group may have (``memory.high``) and is
+        kept waiting for it, and nothing else runs: the kernel counts that as
+        ``full``. Within, its process id is in ``HOG``.
+        """
+        group = "/tmp/groups/hog"  # noqa: S108
+        hog = f"echo 0 > {group}/cgroup.procs; exec tail /dev/zero"
+        full = f"{{ read _ some; read _ full; }} < {_PRESSURE}; full=${{full#avg10=}}"
+        self.run(
+            "mkdir -p /tmp/groups; mountpoint -q /tmp/groups || mount -t cgroup2 no /tmp/groups; "
+            f"echo +memory > /tmp/groups/cgroup.subtree_control; mkdir -p {group}; "
+            f"echo 8M > {group}/memory.high; sh -c '{hog}' & echo $! > {HOST}{HOG}; "
+            f"until {full}; [ ${{full%%.*}} -ge {percent} ]; do sleep 0.5; done"
+        )
+        try:
+            yield
+        finally:
+            self.run(f"kill -9 $(cat {HOST}{HOG}); wait $(cat {HOST}{HOG})")
 
     @contextmanager
     def small_disk(self, pages: int) -> Iterator[str]:

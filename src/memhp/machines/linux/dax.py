@@ -62,12 +62,14 @@ def bind(root: Root, device: str, until: float | None, *, write: Write = write_l
     return Done(note=f"{len(numbers)} blocks have come")
 
 
-def why_not(root: Root, device: str) -> str | None:
+def why_not(root: Root, device: str, *, comes: bool) -> str | None:
     """What keeps kmem from taking a device, or from letting it go."""
     if not os.path.isdir(root.path(f"{DAX}/{device}")):
         return f"there is no dax device '{device}'"
     if not os.path.isdir(root.path(f"{DRIVERS}/{KMEM}")):
         return f"load the driver first, with 'modprobe {KMEM}'"
+    if not comes and driver_of(root, device) == KMEM and not list(_blocks(root, device)):
+        return f"which blocks are those of {device} cannot be seen: run it as root"
     return None
 
 

@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
+from memhp.core.errors import MachineError
 from memhp.core.geometry import NodeId
 from memhp.core.ranges import PhysRange, runs_of
 from memhp.core.snapshot import Device, IomemEntry
@@ -121,7 +122,14 @@ def driver_of(root: Root, device: str) -> str:
 
 
 def dax_ranges(root: Root, device: str) -> tuple[PhysRange, ...]:
-    """The addresses of a dax device, none where they cannot be seen."""
+    """The addresses of a dax device, none where they cannot be seen: root alone may read them."""
+    try:
+        return _dax_ranges(root, device)
+    except MachineError:
+        return ()
+
+
+def _dax_ranges(root: Root, device: str) -> tuple[PhysRange, ...]:
     folder = f"{DAX}/{device}"
     mappings = sorted(name for name in root.names(folder) if name.startswith("mapping"))
     parts = []

@@ -32,7 +32,7 @@ def why_not(root: Root, action: Action) -> str | None:
     """What keeps this from being done, before anything is; ``None`` where nothing does."""
     match action:
         case RemoveDevice(device=name) | AddDevice(device=name) if is_dax(name):
-            return dax.why_not(root, name)
+            return dax.why_not(root, name, comes=isinstance(action, AddDevice))
         case RemoveDevice(device=name):
             return _why_not_ejected(root, name)
         case AddDevice(device=name, size_bytes=size) if size is None or name.startswith("PNP"):
