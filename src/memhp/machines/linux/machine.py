@@ -12,7 +12,7 @@ from memhp.core.limits import Limits
 from memhp.core.listing import BlockFile, Listing
 from memhp.core.machine import Tell
 from memhp.core.outcome import Outcome
-from memhp.core.owners import Owners
+from memhp.core.owners import CountedTwice, Owners
 from memhp.core.plan import Action, AddDevice, OfflineBlock, RemoveDevice, Step
 from memhp.core.snapshot import Snapshot, Want
 from memhp.core.words import Ability
@@ -113,6 +113,14 @@ class LinuxMachine:
         from memhp.machines.linux.census import count_blocks  # noqa: PLC0415
 
         return count_blocks(self._root, blocks)
+
+    def census_twice(self, blocks: Sequence[BlockId]) -> CountedTwice:
+        """The same, with a second look at the running host's pages that could not be told."""
+        from memhp.machines.linux.census import count_blocks, count_twice  # noqa: PLC0415
+
+        if not self._root.is_live or self._root.mounted is not None:
+            return CountedTwice(counted=count_blocks(self._root, blocks))
+        return count_twice(self._root, blocks, pause=time.sleep)
 
     def census_notes(self, counted: Collection[BlockCensus]) -> tuple[str, ...]:
         """What else is known about pages that the census cannot tell, in sentences."""
