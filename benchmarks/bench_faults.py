@@ -19,6 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from faults_in_guest import FAULTS, Ground, ground_of, plug
 from memhp.core.errors import MachineError
@@ -51,12 +52,38 @@ def ground(kernel: str) -> Iterator[Ground]:
         guest.down()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """What was tried on a kernel, what of it did not end as promised, and where kills hit."""
+
+    tried: Counter[str] = field(default_factory=Counter)
+    wrong: Counter[str] = field(default_factory=Counter)
+    moments: Counter[str] = field(default_factory=Counter)
+
+    def show(self) -> None:
+        print(f"  {'':<38}{'points':>7}{'as promised':>13}{'differences':>13}")
+        for name, count in self.tried.items():
+            wrong = self.wrong[name]
+            print(f"  {name:<38}{count:>7}{count - wrong:>13}{wrong:>13}")
+        hits = ", ".join(f"{count} {moment}" for moment, count in sorted(self.moments.items()))
+        print(f"  by the journal's last line: {hits}", flush=True)
+
+
 def measure(kernel: str, points: list[int], seed: int) -> bool:
     """Go through the points; prints the table and tells whether all ended as promised."""
     began = time.monotonic()
-    tried: Counter[str] = Counter()
-    wrong: Counter[str] = Counter()
-    told: Counter[str] = Counter()
+    tally = Tally()
+    try:
+        go_through(kernel, points, seed, tally)
+    finally:
+        count, took = tally.tried.total(), time.monotonic() - began
+        print(f"{kernel}, seed {seed}: {count} points in {took:.0f} s")
+        tally.show()
+    return not tally.wrong
+
+
+def go_through(kernel: str, points: list[int], seed: int, tally: Tally) -> None:
+    """Try the points; a guest that is no longer as it should be is booted anew."""
     left = list(points)
     while left:
         with ground(kernel) as place:
@@ -65,22 +92,15 @@ def measure(kernel: str, points: list[int], seed: int) -> bool:
                 name = list(FAULTS)[point % len(FAULTS)]
                 print(f"  point {point}: {name}", file=sys.stderr, flush=True)
                 found = _at(place, name, point, f"{seed} {kernel} {point}")
-                tried[name] += 1
-                told.update(place.told)
+                tally.tried[name] += 1
+                tally.moments.update(place.told)
                 place.told.clear()
                 if found:
-                    wrong[name] += 1
+                    tally.wrong[name] += 1
                     repeat = f"--kernel {kernel} --seed {seed} --point {point}"
                     print(f"  {name} ({repeat}):", *found, sep="\n    ", flush=True)
                 if found or place.spoiled:
                     break
-    print(f"{kernel}, seed {seed}: {len(points)} points in {time.monotonic() - began:.0f} s")
-    print(f"  {'':<38}{'points':>7}{'as promised':>13}{'differences':>13}")
-    for name, count in tried.items():
-        print(f"  {name:<38}{count:>7}{count - wrong[name]:>13}{wrong[name]:>13}")
-    moments = ", ".join(f"{count} {moment}" for moment, count in sorted(told.items()))
-    print(f"  by the journal's last line: {moments}", flush=True)
-    return not wrong
 
 
 def _at(place: Ground, name: str, point: int, seed: str) -> list[str]:

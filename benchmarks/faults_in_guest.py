@@ -219,15 +219,19 @@ def rivalled(ground: Ground, chance: random.Random, word: str) -> Differences:
     word_of_theirs = chance.choice(("online_kernel", "online_kernel", "online_movable"))
     with here.rival(word_of_theirs, at_line=chance.randint(2, 8)):
         code, text = here.memhp(change.words)
-    found = []
-    for number, (state, zone) in here.blocks().items():
-        told = next((line for line in text.splitlines() if f"memory{number}" in line), "")
-        if (": done" in told) != (zone == "Movable"):
-            found.append(f"memory{number} is {state} in {zone}, and was told: {told} ({code})")
-    theirs = [n for n, (_, zone) in here.blocks().items() if zone == "Normal"]
+    done = {int(number) for _, number in _DONE.findall(text)}
+    online = {number: zone for number, (state, zone) in here.blocks().items() if state == "online"}
+    wrong = [n for n in done if online.get(n) != "Movable"]
+    if word_of_theirs == "online_kernel":
+        wrong += [n for n, zone in online.items() if n not in done and zone == "Movable"]
+    found = [f"memory{n} is {here.blocks()[n]} ({code}): {text}" for n in wrong]
+    theirs = [number for number in online if number not in done]
     if theirs and word == "undo":
         before = look(here)
         code, text = here.memhp("undo 1")
+        if code == ExitCode.DONE:
+            return found + ground.differences(ground.looks[change.before])
+        # Somebody has changed it since, it says then, and leaves all as it is.
         found += [] if code == ExitCode.STALE else [f"undo ended with {code}: {text}"]
         found += ground.differences(before)
     for number in theirs:
