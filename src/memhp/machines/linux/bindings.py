@@ -30,7 +30,7 @@ def read_bindings(root: Root, memory_nodes: Nodes) -> Iterator[Binding]:
     bound = [group for group in cgroups if is_bound(group.nodes, memory_nodes)]
     yield from bound
     known = {group.nodes for group in bound}
-    for pid in sorted((name for name in root.names("proc") if name.isdecimal()), key=int):
+    for pid in _pids(root):
         if root.is_live and int(pid) == os.getpid():
             continue
         allowed = allowed_nodes(root, pid)
@@ -40,6 +40,25 @@ def read_bindings(root: Root, memory_nodes: Nodes) -> Iterator[Binding]:
         for nodes in sorted(sets):
             if is_bound(nodes, memory_nodes):
                 yield Binding(who=f"{_name(root, pid)} ({pid})", nodes=nodes)
+
+
+def count_unreadable(root: Root) -> int:
+    """Count the processes whose policies this user may not see, by merely opening their files."""
+    return sum(_is_closed(root.path(f"proc/{pid}/numa_maps")) for pid in _pids(root))
+
+
+def _is_closed(path: str) -> bool:
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
+    except PermissionError:
+        return True
+    except OSError:
+        return False  # it has ended, or the kernel knows no policies
+    return False
+
+
+def _pids(root: Root) -> list[str]:
+    return sorted((name for name in root.names("proc") if name.isdecimal()), key=int)
 
 
 def is_bound(nodes: Nodes, memory_nodes: Nodes) -> bool:

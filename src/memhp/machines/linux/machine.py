@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from memhp.core.census import BlockCensus
@@ -142,6 +142,7 @@ class LinuxMachine:
         told = []
         if rivals:
             told.append(f"memory that comes is brought online by others too: {', '.join(rivals)}")
+        told.extend(_unseen_bindings(self._root))
         if self._root.mounted is None and read_pressure(self._root) is None:
             told.append("this kernel does not measure memory pressure (PSI), so there is no brake")
         return tuple(told)
@@ -214,6 +215,16 @@ class LinuxMachine:
             machine=self.name,
             read=self._root.text_if_there,
             write=lambda relative, word: write_live(self._root, relative, word, until, watch),
+        )
+
+
+def _unseen_bindings(root: Root) -> Iterator[str]:
+    from memhp.machines.linux.surroundings import count_unseen_bindings  # noqa: PLC0415 - seldom
+
+    if unseen := count_unseen_bindings(root):
+        yield (
+            f"the policies of {unseen} processes could not be read (numa_maps), so whether they "
+            "are bound to a node is unknown; root may read them"
         )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from memhp.core.geometry import KIB, PAGE_SIZE_BYTES, NodeId
 from memhp.core.surroundings import HugePool, Surroundings, Swap, ZoneRoom
-from memhp.machines.linux.bindings import allowed_nodes, read_bindings
+from memhp.machines.linux.bindings import allowed_nodes, count_unreadable, read_bindings
 from memhp.machines.linux.meminfo import read_meminfo
 from memhp.machines.linux.numbers import indexed, number, number_list
 from memhp.machines.linux.root import MEMORY, NODES, Root
@@ -23,7 +23,7 @@ def read_surroundings(root: Root) -> Surroundings:
     On a machine with memory on one node alone nobody can be bound elsewhere,
     so no process is looked at.
     """
-    nodes = tuple(NodeId(n) for n in number_list(root.text_if_there(f"{NODES}/has_memory")))
+    nodes = _memory_nodes(root)
     return Surroundings(
         huge_pools=tuple(read_huge_pools(root)),
         swap=_swap(root),
@@ -32,6 +32,15 @@ def read_surroundings(root: Root) -> Surroundings:
         crash_kernel_stays_behind=_crash_kernel_stays_behind(root),
         rooms=tuple(read_zone_rooms(root)),
     )
+
+
+def count_unseen_bindings(root: Root) -> int:
+    """Of how many processes nobody can tell whether they are bound; raises ``MachineError``."""
+    return count_unreadable(root) if len(_memory_nodes(root)) > 1 else 0
+
+
+def _memory_nodes(root: Root) -> tuple[NodeId, ...]:
+    return tuple(NodeId(n) for n in number_list(root.text_if_there(f"{NODES}/has_memory")))
 
 
 def read_huge_pools(root: Root) -> Iterator[HugePool]:
