@@ -4,7 +4,8 @@ A guest a workload, with blocks in DMA32, Normal and Movable. Each block is look
 at, predicted, and tried once. Of "yes" and of "no" 95 % have to be right in
 each kind of zone, with at most 15 % unknown.
 
-Run it by itself: ``python benchmarks/bench_predict.py [--kernel 6.12] [--save FILE] [WORKLOAD…]``;
+Run it by itself: ``python benchmarks/bench_predict.py [--kernel 6.12]
+[--without-kcore] [--save FILE] [WORKLOAD…]``;
 ``--of FILE…`` sums up what runs have saved.
 """
 
@@ -23,6 +24,7 @@ from memhp.core.errors import MachineError
 from memhp.core.geometry import GIB, NodeId
 from memhp.core.guest_shape import BootDimm, GuestShape
 from memhp.machines.lab.guest import Guest
+from memhp.machines.lab.initrd import HOST
 from memhp.machines.lab.kernels import KERNELS
 
 HERE = Path(__file__).parent
@@ -65,8 +67,11 @@ def shape(kernel: str) -> GuestShape:
     )
 
 
-def rows_of(kernel: str, workload: str, seed: int) -> Iterator[Row]:
-    """Boot a guest, go through its blocks under a workload, and put it down."""
+def rows_of(kernel: str, workload: str, seed: int, *, blind: bool = False) -> Iterator[Row]:
+    """Boot a guest, go through its blocks under a workload, and put it down.
+
+    ``blind``: page structures cannot be read, as on a kernel that is locked down.
+    """
     guest = Guest(f"p{os.getpid()}", bound=True)
     guest.up(shape(kernel))
     try:
@@ -78,6 +83,8 @@ def rows_of(kernel: str, workload: str, seed: int) -> Iterator[Row]:
                 )
             if workload in NEEDS_ZRAM:
                 shell.run("load zram")
+            if blind:
+                shell.run(f"mount --bind /dev/null {HOST}/proc/kcore")
         if workload == "balloon":
             _inflate(guest)
         program = f"{HERE / 'predict_in_guest.py'} {workload} {seed} {SECONDS}"
@@ -165,6 +172,9 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--kernel", default=KERNELS[0])
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--without-kcore", action="store_true", help="as where /proc/kcore cannot be read"
+    )
     parser.add_argument("--save", metavar="FILE", help="keep a line of JSON a block")
     parser.add_argument(
         "--of", metavar="FILE", nargs="+", help="sum up what was kept, and boot nothing"
@@ -176,7 +186,7 @@ def main() -> int:
         kept = "".join(Path(name).read_text() for name in args.of)
         return 0 if show([json.loads(line) for line in kept.splitlines()]) else 1
     for workload in args.workloads or WORKLOADS:
-        found = list(rows_of(args.kernel, workload, args.seed))
+        found = list(rows_of(args.kernel, workload, args.seed, blind=args.without_kcore))
         rows.extend(found)
         print(f"== {workload}: {len(found)} blocks", flush=True)
         show_wrong(found)

@@ -18,6 +18,7 @@ from memhp.core.guest_shape import GuestShape
 from memhp.core.outcome import Done
 from memhp.core.plan import AddDevice, Step
 from memhp.machines.lab.guest import Guest
+from memhp.machines.lab.inside import pinned
 from memhp.machines.lab.kernels import KERNELS
 from memhp.machines.lab.machine import LabMachine
 from memhp.machines.lab.workload import Workload, carry_workload, start_workload
@@ -26,6 +27,9 @@ pytestmark = pytest.mark.kernel
 NEWEST = KERNELS[0]
 DIMM_BYTES, LOAD_BYTES, FILE_MIB = 256 * MIB, 200 * MIB, 32
 SLOT = "PNP0C80:00"
+SET_APART = "memmap=256M%0x30000000-1+0xefffffff"
+"""The kernel leaves this much of its memory to a dax device, as firmware can ask it to."""
+DAX_BLOCKS = (6, 7)
 FILE = "/tmp/data"
 WATCHED = "/tmp/watched"
 TREE = "cd /sys/devices/system/memory; grep . memory*/state memory*/valid_zones"
@@ -109,10 +113,11 @@ def seen_from_outside(guest: Guest) -> Iterator[list[str]]:
 
 @pytest.fixture(scope="module", params=KERNELS)
 def inside(request: pytest.FixtureRequest) -> Iterator[Inside]:
-    """A guest of 1 GiB with this host's files, and one DIMM."""
+    """A guest of 1 GiB with this host's files, one DIMM, and memory for a dax device."""
     need_guests(request.param)
-    line = "memhp_default_state=offline nokaslr"
-    shape = GuestShape(kernel=request.param, nodes=(GIB,), shares_root=True, command_line=line)
+    line = f"memhp_default_state=offline nokaslr {SET_APART}"
+    nodes = (GIB + 256 * MIB,)
+    shape = GuestShape(kernel=request.param, nodes=nodes, shares_root=True, command_line=line)
     with guest_of(shape, carry_workload()) as guest:
         found = Inside(guest)
         found.plug()
@@ -130,12 +135,48 @@ def test_what_cannot_be_done_is_said_and_changes_nothing(inside: Inside) -> None
     enabled = "/sys/firmware/acpi/hotplug/memory/enabled"
     code, text = inside.memhp("memhp remove PNP0C80:05")
     assert (code, "PNP0C80:05 is not plugged in" in text) == (1, True), text
-    code, text = inside.memhp(f"/usr/bin/setpriv --reuid 65534 --clear-groups memhp remove {SLOT}")
+    nobody = "/usr/bin/setpriv --reuid 65534 --clear-groups"
+    code, text = inside.memhp(f"{nobody} memhp remove {SLOT}")
     assert (code, "run it as root" in text) == (1, True), text
+    code, text = inside.memhp(f"{nobody} memhp remove {SLOT} --dry-run")
+    assert (code, "note: run it as root" in text, f"remove {SLOT}" in text) == (0, True, True), text
     code, text = inside.memhp(f"memhp remove {SLOT}", before=f"echo 0 > {enabled};")
     assert (code, f"write 1 to {enabled}" in text) == (1, True), text
     inside.text(f"echo 1 > {enabled}")
     assert inside.text(TREE) == before
+
+
+def dax_stands(inside: Inside) -> list[str]:
+    """The driver of the dax device, and how its blocks stand: none where they are gone."""
+    blocks = " ".join(f"/sys/devices/system/memory/memory{n}" for n in DAX_BLOCKS)
+    return inside.text(
+        "basename $(readlink /sys/bus/dax/devices/dax0.0/driver || echo none); "
+        f"for m in {blocks}; do [ -d $m ] && echo $(cat $m/state $m/valid_zones); done; true"
+    ).splitlines()
+
+
+def test_memory_of_a_dax_device_goes_and_comes_and_stays_where_a_page_does(inside: Inside) -> None:
+    inside.text("load device_dax && load kmem && load dax_hmem")
+    is_newest = inside.guest.shape.kernel == NEWEST
+    if not is_newest:
+        # Linux 6.1 leaves it to device_dax, until somebody asks for it as memory.
+        assert dax_stands(inside) == ["device_dax"]
+        code, text = inside.memhp("memhp add dax0.0")
+        assert code == 0, text
+    code, text = inside.memhp("memhp online dax0.0 --zone movable")
+    assert code == 0, text
+    online, gone = ["kmem", *["online Movable"] * len(DAX_BLOCKS)], ["none"]
+    assert dax_stands(inside) == online
+    if is_newest:
+        with pinned(inside.guest):
+            code, text = inside.memhp("memhp remove dax0.0 --stall 1s")
+        assert (code, "refused, and everything was put back" in text) == (1, True), text
+        assert dax_stands(inside) == online
+    turns = (("remove dax0.0", gone), ("undo", online), ("remove dax0.0", gone))
+    for word, after in turns if is_newest else turns[:1]:
+        code, text = inside.memhp(f"memhp {word}")
+        assert (code, dax_stands(inside)) == (0, after), text
+    assert "cannot be hotremoved" not in inside.text("dmesg")
 
 
 @dataclass(frozen=True)

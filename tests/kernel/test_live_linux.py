@@ -5,19 +5,22 @@ from collections.abc import Iterator
 
 import pytest
 
-from inside_guest import BLOCKS, DIMM, MEMORY, Inside, inside
+from inside_guest import inside
 from memhp.core.words import ExitCode
 from memhp.machines.lab.initrd import HOST
+from memhp.machines.lab.inside import DIMM, MEMORY, Inside, pinned
 from memhp.machines.lab.kernels import KERNELS
 
 pytestmark = pytest.mark.kernel
 OFFLINE = ("offline", "Normal Movable")
 ONLINE = ("online", "Movable")
 SEED = 20
-KILLS = 6
-"""Between steps; with the two in the midst of a write they are eight a kernel."""
+KILLS = 3
+"""So many between steps, and so many at one; with two in the midst of a write, eight a kernel."""
 _LINES = 10
 """Of a journal of four steps, before the last one: two to begin with, two for each step."""
+_BETWEEN, _AT_ONE = range(2, _LINES + 1, 2), range(3, _LINES, 2)
+"""How many lines there are when a step has ended, and once one was noted and is asked for."""
 
 
 @pytest.fixture(scope="module", params=KERNELS)
@@ -29,7 +32,7 @@ def guest(request: pytest.FixtureRequest) -> Iterator[Inside]:
 @pytest.fixture
 def here(guest: Inside) -> Inside:
     """The guest with its DIMM online and movable, and no journal."""
-    guest.run(f"rm -rf {HOST}{guest.state}")
+    guest.forget()
     guest.bring()
     assert guest.all_are(*ONLINE)
     return guest
@@ -53,7 +56,7 @@ def test_a_veto_leaves_the_block_as_it_was(here: Inside, action: str) -> None:
         here.memhp(f"offline {DIMM}")
     before, word = here.blocks(), action.rpartition("_")[2].lower()
     zone = " --zone movable" if word == "online" else ""
-    with here.injected(action, 12):
+    with here.injected(action):
         code, text = here.memhp(f"{word} memory34{zone}")
     assert code == ExitCode.REFUSED
     assert "[ENOMEM" in text
@@ -71,7 +74,7 @@ def pinned_block(here: Inside) -> int:
 
 
 def test_what_never_moves_is_given_up_and_everything_else_is_out(here: Inside) -> None:
-    with here.pinned():
+    with pinned(here.guest):
         left = pinned_block(here)
         code, text = here.memhp(f"offline memory{left} --deadline 2s")
         assert (code, "the deadline has passed" in text) == (ExitCode.REFUSED, True), text
@@ -82,14 +85,16 @@ def test_what_never_moves_is_given_up_and_everything_else_is_out(here: Inside) -
 
 @pytest.mark.parametrize("word", ["resume", "undo"])
 def test_killed_in_the_midst_of_a_write(here: Inside, word: str) -> None:
-    """The kernel is told at once: the block goes back, though nobody is left to wait for it."""
-    with here.pinned():
+    """The kernel is told at once: the block goes back, though nobody is left to wait for it.
+
+    What was on to hear the kernel's reason is off again afterwards.
+    """
+    debug = "grep -c '=p ' /proc/dynamic_debug/control"
+    before = here.run(debug)
+    with pinned(here.guest):
         left = pinned_block(here)
         state = f"{MEMORY}/memory{left}/state"
-        here.run(
-            f"{here.command(f'offline memory{left}')} < /dev/null > /dev/null 2>&1 & "
-            f"while [ $(cat {state}) != going-offline ]; do usleep 10000; done; kill -9 $!; wait $!"
-        )
+        assert here.kill_in_write(f"offline memory{left}")
         back, _ = here.run(
             f"n=0; while [ $(cat {state}) = going-offline ]; do "
             "n=$((n + 1)); [ $n -lt 100 ] || exit 1; sleep 0.1; done"
@@ -97,31 +102,20 @@ def test_killed_in_the_midst_of_a_write(here: Inside, word: str) -> None:
         assert back == 0
         assert here.blocks()[left] == ONLINE
     code, text = here.memhp(f"{word} 2")
-    assert code == ExitCode.DONE, text
+    assert (code, here.run(debug)) == (ExitCode.DONE, before), text
     assert here.blocks()[left] == (OFFLINE if word == "resume" else ONLINE)
 
 
-def kill_after(here: Inside, words: str, lines: int) -> int:
-    """Kill memhp once its journal has so many lines; returns how many it has in the end."""
-    here.run(f"rm -rf {HOST}{here.state}")
-    file = f"{HOST}{here.state}/1.journal"
-    _, text = here.run(
-        f"{here.command(words)} < /dev/null > /tmp/said 2>&1 & p=$!; n=0; "
-        f"while [ $n -lt 3000 ] && ! grep -q ') Z' /proc/$p/stat && "
-        f"[ $(cat {file} 2>/dev/null | wc -l) -lt {lines} ]; "
-        f"do n=$((n + 1)); usleep 10000; done; kill -9 $p; wait $p; cat {file} | wc -l"
-    )
-    return int(text.split()[-1])
-
-
-def test_killed_between_steps_it_ends_as_described(here: Inside) -> None:
+def test_killed_between_steps_and_at_one_it_ends_as_described(here: Inside) -> None:
     """From either side, at points that a seed chooses, by resume or by undo in turns."""
-    points = random.Random(SEED).sample(range(1, _LINES + 1), KILLS)
+    chance = random.Random(SEED)
+    points = chance.sample(_BETWEEN, KILLS) + chance.sample(_AT_ONE, KILLS)
+    chance.shuffle(points)
     now = ONLINE
     for turn, lines in enumerate(points):
         there = OFFLINE if now == ONLINE else ONLINE
         words = f"offline {DIMM}" if now == ONLINE else f"online {DIMM} --zone movable"
-        kill_after(here, words, lines)
+        here.kill_after(words, lines)
         word = ("resume", "undo")[turn % 2]
         code, text = here.memhp(f"{word} 1")
         ended = "has ended" in text
@@ -133,33 +127,24 @@ def test_killed_between_steps_it_ends_as_described(here: Inside) -> None:
 @pytest.mark.parametrize("pages", [1, 2])
 def test_on_a_full_disk_nothing_is_asked_for_that_cannot_be_noted(here: Inside, pages: int) -> None:
     """With one page it has room for the lock at the most; with two its journal may just fit."""
-    folder = f"{HOST}/tmp/full"
-    here.run(f"mkdir -p {folder}; mount -t tmpfs -o size={4 * pages}k full {folder}")
-    try:
-        code, text = here.memhp(f"offline {DIMM}", "/tmp/full")
+    with here.small_disk(pages) as folder:
+        code, text = here.memhp(f"offline {DIMM}", folder)
         if pages == 1:
             assert (code, "No space left on device" in text) == (ExitCode.MACHINE, True), text
             assert here.all_are(*ONLINE)
-        here.run(f"mount -o remount,size=1m {folder}")
+        here.enlarge(folder)
         if code != ExitCode.DONE:
-            has_begun = here.run(f"[ -s {folder}/1.journal ]")[0] == 0
-            code, text = here.memhp("resume" if has_begun else f"offline {DIMM}", "/tmp/full")
+            has_begun = here.run(f"[ -s {here.journal(folder)} ]")[0] == 0
+            code, text = here.memhp("resume" if has_begun else f"offline {DIMM}", folder)
         assert code == ExitCode.DONE, text
         assert here.all_are(*OFFLINE)
-    finally:
-        here.run(f"umount {folder}")
 
 
 def test_a_rival_that_is_faster_is_named(here: Inside) -> None:
     """Every block ends where the rival puts it, or where memhp does; memhp says which."""
     here.memhp(f"offline {DIMM}")
-    here.run(
-        f"(while :; do for n in {' '.join(map(str, BLOCKS))}; do f={MEMORY}/memory$n/state; "
-        "[ $(cat $f) = offline ] && echo online_kernel > $f; done; usleep 10000; done) "
-        "2>/dev/null & echo $! > /tmp/rival"
-    )
-    code, text = here.memhp(f"online {DIMM} --zone movable")
-    here.run("kill -9 $(cat /tmp/rival); wait $(cat /tmp/rival)")
+    with here.rival():
+        code, text = here.memhp(f"online {DIMM} --zone movable")
     assert code in {ExitCode.REFUSED, ExitCode.PARTLY}, text
     for number, (_, zone) in here.blocks().items():
         told = next((line for line in text.splitlines() if f"memory{number}" in line), "")

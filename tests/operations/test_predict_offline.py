@@ -25,6 +25,7 @@ def block(
     looks: int = 5,
     has_holes: bool = False,
     stuck: str = "",
+    nobodys: int | None = None,
 ) -> BlockEvidence:
     shown = {Held.RESERVED, Held.SLAB, Held.PAGE_TABLE, Held.KERNEL, Held.PINNED}
     seen = tuple(
@@ -39,10 +40,11 @@ def block(
         node=NodeId(0),
         kinds=kinds,
         sightings=seen,
-        lasting={one.kind: one.count for one in seen} if lasting else {},
+        lasting={k: n for k, n in kinds.items() if k in {*shown, Held.PLAIN}} if lasting else {},
         looks=looks,
         has_holes=has_holes,
         stuck=stuck,
+        most_nobodys=nobodys,
     )
 
 
@@ -70,6 +72,11 @@ CASES = [
     ("a few, looked at once", block({Held.KERNEL: 1}, lasting=False, looks=1), Answer.NO),
     ("nobody can tell", block({Held.PLAIN: 1}), Answer.UNKNOWN),
     ("nobody can tell, Movable", block({Held.PLAIN: 1}, MOVABLE), Answer.YES),
+    ("more than lists hold", block({Held.PLAIN: 900}, nobodys=600), Answer.NO),
+    ("hardly more", block({Held.PLAIN: 900}, nobodys=700), Answer.UNKNOWN),
+    ("more, Movable", block({Held.PLAIN: 900}, MOVABLE, nobodys=0), Answer.YES),
+    ("more, now and then", block({Held.PLAIN: 900}, lasting=False, nobodys=0), Answer.UNKNOWN),
+    ("more, looked at once", block({Held.PLAIN: 900}, looks=1, nobodys=0), Answer.UNKNOWN),
     ("pinned", block({Held.PINNED: 1}, MOVABLE), Answer.NO),
     ("read into", block({Held.BUSY: 1}, MOVABLE), Answer.YES),
     ("per-CPU, zram, balloon", block({Held.CACHED_FREE: 9, Held.DRIVER_MOVABLE: 9}), Answer.YES),

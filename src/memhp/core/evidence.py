@@ -43,6 +43,11 @@ UNMOVABLE = frozenset({Held.RESERVED, Held.SLAB, Held.PAGE_TABLE, Held.KERNEL})
 """At these pages isolating a block stops; in ``ZONE_MOVABLE`` at reserved ones alone."""
 TO_MOVE = frozenset({Held.LRU, Held.LARGE, Held.BUSY, Held.PINNED, Held.DRIVER_MOVABLE})
 """These have to find room elsewhere, page by page."""
+MANY_PASSING = 256
+"""Fewer kernel pages than these may be gone in a moment, where none was there at every look.
+
+Compaction and page faults hold free pages for moments, which then look like the kernel's.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +68,9 @@ class BlockEvidence:
     """One block as it was looked at.
 
     ``kinds`` counts its pages. ``lasting`` are the kinds of unmovable and
-    pinned pages that were there at every look; ``looks`` is how many there were.
+    pinned pages that were there at every look, and pages that showed nothing at
+    any (``PLAIN``); ``looks`` is how many there were. Of the last ``most_nobodys``
+    can be free ones on lists of the block's zone; ``None`` where nobody knows.
     ``sees_references`` tells whether reference counts were seen, so that pins
     and per-CPU pages show. ``has_holes``: a part of it is no RAM.
     ``stuck`` is what is known to keep it from going beside its pages.
@@ -80,6 +87,7 @@ class BlockEvidence:
     sees_references: bool = True
     has_holes: bool = False
     stuck: str = ""
+    most_nobodys: int | None = None
 
     @property
     def pages_to_move(self) -> int:

@@ -143,6 +143,9 @@ class Particular(Protocol):
     def why_not(self, action: Action) -> str | None:
         """What keeps this from being done, and what to do about it; ``None`` where nothing does."""
 
+    def lacks_rights(self, action: Action) -> str | None:
+        """What this user may not do of it; ``None`` where that is allowed. Plans need no rights."""
+
     def warnings(self, action: Action) -> tuple[str, ...]:
         """What a person should know before this is done, in sentences."""
 

@@ -1,6 +1,6 @@
 """Who holds the pages of memory blocks, as far as a machine can tell."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
@@ -42,6 +42,22 @@ class KnowsMore(Protocol):
 
     def census_notes(self, counted: Collection[BlockCensus]) -> tuple[str, ...]:
         """What else is known about pages that the census cannot tell, in sentences."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountedTwice:
+    """A census after a second look, and in sentences what that look changed."""
+
+    counted: Mapping[BlockId, BlockCensus]
+    notes: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class LooksTwice(Protocol):
+    """A machine that can look again, a moment later, at pages which it could not tell."""
+
+    def census_twice(self, blocks: Sequence[BlockId]) -> CountedTwice:
+        """Count the pages of blocks, the doubtful ones twice; raises as ``census()`` does."""
 
 
 @runtime_checkable

@@ -30,17 +30,18 @@ def ability_for(action: Action) -> Ability:
     return _NEEDED[type(action)]
 
 
-def check_able(plan: Plan, machines: Mapping[str, Machine]) -> None:
+def check_able(plan: Plan, machines: Mapping[str, Machine], *, rights: bool = True) -> None:
     """Raise ``NotSupported`` for the first step that its machine cannot do.
 
     A machine that can do nothing at all says so itself. Waiting needs no machine.
+    Without ``rights`` it does not matter who asks.
     """
     for step in plan.steps:
         if isinstance(step.action, AwaitDevice):
             continue
         machine = machines[step.machine]
         can = machine.can
-        why = machine.why_not(step.action) if isinstance(machine, Particular) else None
+        why = _why_not(machine, step.action, rights=rights)
         if why is not None:
             raise NotSupported(machine=step.machine, operation=str(step), advice=why)
         if can and ability_for(step.action) not in can:
@@ -52,3 +53,10 @@ def check_able(plan: Plan, machines: Mapping[str, Machine]) -> None:
                 if physical
                 else "it can only be looked at",
             )
+
+
+def _why_not(machine: Machine, action: Action, *, rights: bool) -> str | None:
+    """What a machine says against this, if anything."""
+    if not isinstance(machine, Particular):
+        return None
+    return machine.why_not(action) or (machine.lacks_rights(action) if rights else None)

@@ -11,17 +11,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from memhp.core.evidence import UNMOVABLE, BlockEvidence, Evidence, Held, NodeRoom, Sighting
+from memhp.core.evidence import (
+    MANY_PASSING,
+    UNMOVABLE,
+    BlockEvidence,
+    Evidence,
+    Held,
+    NodeRoom,
+    Sighting,
+)
 from memhp.core.geometry import GIB, PAGE_SIZE_BYTES, PAGES_PER_PAGEBLOCK, bytes_of, pages_of
 from memhp.core.targets import format_size
 from memhp.core.words import BlockState, ZoneType
 from memhp.operations.room_elsewhere import targets_of, total_room
 
-_MANY_PASSING = 256
-"""Fewer kernel pages than these, none of which was there at every look, may be gone in a moment.
-
-Compaction and page faults hold free pages for moments, which then look like the kernel's.
-"""
 _LIVELOCK_PAGES = 2
 
 
@@ -123,11 +126,26 @@ def _of_the_kernel(block: BlockEvidence) -> Iterator[Obstacle]:
     found = [sighting for sighting in block.sightings if sighting.kind in kinds]
     lasting = sum(block.lasting.get(kind, 0) for kind in kinds)
     total = sum(sighting.count for sighting in found)
-    sure = lasting > 0 or (block.looks < 2 and total > 0) or total > _MANY_PASSING
+    sure = lasting > 0 or (block.looks < 2 and total > 0) or total > MANY_PASSING
     for sighting in found:
         yield Obstacle(what=_seen(sighting), remedy=_REMEDIES[sighting.kind], sure=sure)
+    if block.zone is not ZoneType.MOVABLE and not total:
+        yield from _plain(block)
+
+
+def _plain(block: BlockEvidence) -> Iterator[Obstacle]:
+    """Pages that show nothing: more than the zone's lists can hold are the kernel's."""
     plain = block.kinds.get(Held.PLAIN, 0)
-    if plain and block.zone is not ZoneType.MOVABLE and not total:
+    if block.most_nobodys is not None and block.looks > 1:
+        of_kernel = block.lasting.get(Held.PLAIN, 0) - block.most_nobodys
+        if of_kernel > MANY_PASSING:
+            yield Obstacle(
+                what=f"{_pages(plain)} show nothing of what they are, and at most "
+                f"{block.most_nobodys} of them can be other than the kernel's",
+                remedy=_REMEDIES[Held.KERNEL],
+            )
+            return
+    if plain:
         yield Obstacle(
             what=f"{_pages(plain)} are free on a per-CPU list, or the kernel's: nobody can tell",
             remedy="try it; the kernel says within a moment",

@@ -3,13 +3,16 @@
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from memhp.core.words import ExitCode
 from memhp.interfaces.cli.main import main
+from memhp.interfaces.cli.parser import EPILOG
 from saved_trees import SavedBlock, save_tree
 
 
@@ -61,6 +64,22 @@ def test_colour_on_a_terminal(environment: dict[str, str], coloured: bool) -> No
     os.close(reader)
     os.close(writer)
     assert (b"\x1b[" in said) is coloured
+
+
+def test_help_on_a_console_that_does_not_know_its_width() -> None:
+    reader, writer = pty.openpty()
+    own = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    command = [sys.executable, "-m", "memhp", "-h"]
+    subprocess.run(command, stdout=writer, env=own, check=True)
+    os.close(writer)
+    said = os.read(reader, 1 << 16).decode()
+    os.close(reader)
+    assert "usage: memhp [-h] [--version] [-M ADDRESS] [--json] COMMAND ...\r\n" in said
+
+
+def test_help_names_every_exit_code() -> None:
+    named = EPILOG.partition("exit codes:")[2]
+    assert [int(word) for word in re.findall(r"\b\d+\b", named)] == list(ExitCode)
 
 
 def test_a_container_without_sysfs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from memhp.core.errors import ContactLost
 from memhp.machines.lab.observe_guest import observe_guest, read_resource
 from memhp.machines.lab.serial_shell import SerialShell
 
-TAG = re.compile(rb'echo -n "(T)""([0-9a-f]+):')
+TAG = re.compile(rb'echo -n "(T)""([0-9a-f]+)<')
 
 
 @contextmanager
@@ -40,9 +40,10 @@ def answering(path: Path, text: bytes) -> Iterator[SerialShell]:
     [
         (b"hello\r\nTAG:0:\r\n", (0, "hello\n")),
         (b"TAG:127:", (127, "")),
+        (b"left over\r\nT0:0:TAG<hello\r\nTAG:0:", (0, "hello\n")),
         (b"\xff\nTAG:1:", (1, "\ufffd\n")),
     ],
-    ids=["text", "nothing", "bytes"],
+    ids=["text", "nothing", "the rest of another answer", "bytes"],
 )
 def test_a_command_has_text_and_a_code(text: bytes, found: tuple[int, str], tmp_path: Path) -> None:
     with answering(tmp_path / "con", text) as shell:
@@ -57,6 +58,62 @@ def test_a_command_has_text_and_a_code(text: bytes, found: tuple[int, str], tmp_
 def test_what_has_no_end_is_no_answer(text: bytes, tmp_path: Path) -> None:
     with answering(tmp_path / "con", text) as shell, pytest.raises(ContactLost, match="'lab:g'"):
         shell.run("true", 5)
+
+
+@contextmanager
+def saying(path: Path, pieces: list[bytes]) -> Iterator[SerialShell]:
+    """A shell behind which somebody says things piece by piece, each when the one before was told.
+
+    That is: each piece waits for a byte.
+    """
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen(1)
+
+        def answer() -> None:
+            with listening.accept()[0] as line:
+                line.settimeout(30)
+                found = TAG.search(line.recv(1 << 16))
+                tag = b"".join(found.groups()) if found else b""
+                for piece in pieces:
+                    line.sendall(piece.replace(b"TAG", tag).replace(b"HALF", tag[:6]))
+                    line.recv(1)
+
+        peer = threading.Thread(target=answer)
+        peer.start()
+        with SerialShell(path, "lab:g") as shell:
+            yield shell
+        peer.join()
+
+
+def test_a_command_is_followed_while_it_prints(tmp_path: Path) -> None:
+    pieces = [
+        b"TAG<one\r",
+        b"\ntwo T",
+        b"hree\xc3",
+        b"\xa4\r\nHALF no\r\n",
+        b"50 %\r",
+        b"99 %TAG:7:",
+    ]
+    told: list[str] = []
+    with saying(tmp_path / "con", pieces) as shell:
+
+        def tell(text: str) -> None:
+            told.append(text)
+            shell._socket.sendall(b"x")
+
+        assert shell.follow("true", tell) == 7
+    assert "".join(told).startswith("one\ntwo Three\u00e4\n")
+    assert "".join(told).endswith(" no\n50 %\r99 %")
+    assert (told[0], told[1]) == ("one", "\ntwo ")
+
+
+def test_a_guest_that_ends_while_it_is_followed(tmp_path: Path) -> None:
+    with (
+        answering(tmp_path / "con", b"TAG<some") as shell,
+        pytest.raises(ContactLost, match="'lab:g' it has ended"),
+    ):
+        shell.follow("true", print)
 
 
 SHOWN = "block|0|online|none|1| 0\nlist|online|0\nauto|offline\ntotal|1024\n== zoneinfo\n"

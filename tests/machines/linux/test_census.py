@@ -154,16 +154,18 @@ def test_notes_say_what_is_known_from_elsewhere(tmp_path: Path) -> None:
     )
     (root / "proc/zoneinfo").write_text(
         "Node 0, zone   Normal\n        present  32768\n        managed  32768\n"
-        "      nr_zspages   5\n"
+        "      nr_zspages   5\n  pagesets\n    cpu: 0\n              count: 2\n"
     )
     (root / "proc/42").mkdir()
     (root / "proc/42/status").write_text("Name:\tqemu\nVmPin:\t     400 kB\n")
     (root / "proc/42/fd").mkdir()
     (root / "proc/42/fd/9").symlink_to("/dev/vfio/17")
     notes = notes_of(root)
-    assert [note.split(" ")[0] for note in notes] == ["unknown", "5", "a", "10", "100", "process"]
-    assert "holds about 8 pages" in notes[2]
-    assert "pinned by process 42 (VmPin)" in notes[4]
+    firsts = ["unknown", "of", "5", "a", "10", "100", "process"]
+    assert [note.split(" ")[0] for note in notes] == firsts
+    assert "at most 2 can be free ones on per-CPU lists" in notes[1]
+    assert "holds about 8 pages" in notes[3]
+    assert "pinned by process 42 (VmPin)" in notes[5]
 
 
 def test_memory_that_is_not_started_is_named(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def one_at_a_time(found: list[int], *, begins_block: bool) -> dict[PageKind, int
 
 
 def counted(counter: WordCounter, found: list[int], *, begins_block: bool) -> dict[PageKind, int]:
-    numbers = counter.count(np.array(found, np.uint64), begins_block=begins_block)
+    numbers = counter.runs(np.array(found, np.uint64), begins_block=begins_block).sums()
     return dict(zip(KINDS, numbers.tolist(), strict=True))
 
 

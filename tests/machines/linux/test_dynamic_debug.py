@@ -137,16 +137,34 @@ def test_the_last_of_two_switches_it_off(
     assert control.text() == before
 
 
+def left_on(debug: DynamicDebug, folder: Path) -> Path:
+    """Have it on for somebody who was killed; returns the record."""
+    assert debug.switch_on() is None
+    record = folder / "run/dynamic-debug.json"
+    killed = json.loads(record.read_text()) | {"holders": [[os.getpid(), 1]]}
+    record.write_text(json.dumps(killed))
+    return record
+
+
 def test_after_a_kill_the_next_attempt_puts_it_back(
     control: FakeControl, debug: DynamicDebug, tmp_path: Path
 ) -> None:
     before = control.text()
-    assert debug.switch_on() is None
-    record = tmp_path / "run/dynamic-debug.json"
-    killed = json.loads(record.read_text()) | {"holders": [[os.getpid(), 1]]}
-    record.write_text(json.dumps(killed))
+    record = left_on(debug, tmp_path)
     with debug.on():
         assert sites_without(control.text()) == []
+    assert control.text() == before
+    assert not record.exists()
+
+
+def test_after_a_kill_it_can_be_put_back_without_another_attempt(
+    control: FakeControl, debug: DynamicDebug, tmp_path: Path
+) -> None:
+    debug.put_back()
+    assert not (tmp_path / "run").exists()
+    before = control.text()
+    record = left_on(debug, tmp_path)
+    debug.put_back()
     assert control.text() == before
     assert not record.exists()
 

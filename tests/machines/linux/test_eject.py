@@ -6,15 +6,19 @@ from pathlib import Path
 
 import pytest
 
+from memhp.core.errors import NotSupported
 from memhp.core.events import StepProgress
 from memhp.core.outcome import Done, Outcome, Refused, Unanswered
-from memhp.core.plan import AddDevice, RemoveDevice, Step
+from memhp.core.plan import AddDevice, Plan, RemoveDevice, Step
+from memhp.core.request import Remove
 from memhp.machines.linux.dax import unbind
 from memhp.machines.linux.devices import read_devices
 from memhp.machines.linux.eject import Outside, eject
 from memhp.machines.linux.hotplug_work import is_hotplug_at_work
+from memhp.machines.linux.machine import LinuxMachine
 from memhp.machines.linux.physical import why_not
 from memhp.machines.linux.root import Root
+from memhp.operations.able import check_able
 
 SLOT = "sys/bus/acpi/devices/PNP0C80:00"
 BLOCK = "sys/devices/system/memory/memory32"
@@ -147,6 +151,26 @@ def test_what_keeps_a_device_from_going_is_said_before(
     assert why_not(tree.root, STEP.action) is None
     change(tree)
     assert sentence in (why_not(tree.root, STEP.action) or "")
+
+
+class Live(Root):
+    """A tree that is taken for a host."""
+
+    is_writable = True
+
+
+def test_who_may_not_write_can_plan_all_the_same(tree: Tree) -> None:
+    machine = LinuxMachine(Live(str(tree.folder), "linux:"))
+    plan = Plan(request=Remove(device="PNP0C80:00"), steps=(STEP,), marks={})
+    (tree.folder / SLOT / "eject").unlink()
+    # Neither root nor anybody else may write it: it leads nowhere.
+    (tree.folder / SLOT / "eject").symlink_to("nowhere")
+    check_able(plan, {STEP.machine: machine}, rights=False)
+    with pytest.raises(NotSupported, match=r"run it (as root|on the host)"):
+        check_able(plan, {STEP.machine: machine})
+    (tree.folder / SLOT / "eject").unlink()
+    with pytest.raises(NotSupported, match="cannot eject it"):
+        check_able(plan, {STEP.machine: machine}, rights=False)
 
 
 def test_hardware_is_put_in_by_hand(tree: Tree) -> None:

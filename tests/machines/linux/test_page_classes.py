@@ -1,6 +1,5 @@
 """What each page is to whoever takes its block offline, from flags and page structures."""
 
-import struct
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,12 +20,12 @@ from memhp.machines.linux.page_classes import (
 )
 from memhp.machines.linux.page_structs import Segment, Structs, layout_of, open_page_structs
 from memhp.machines.linux.root import Root
+from saved_kcore import BASE, NOTE, save_kcore, structs_of
 
 LRU, SLAB, BUDDY, ANON, SWAPCACHE, SWAPBACKED, HEAD, TAIL = 5, 7, 10, 12, 13, 14, 15, 16
 HUGE, POISON, NOPAGE, THP, OFFLINE, TABLE, RESERVED, PRIVATE, OWNER = (
     17, 19, 20, 22, 23, 26, 32, 35, 37,
 )  # fmt: skip
-BASE = 0xFFFFEA0000000000
 FACTS = {
     "page": b"64",
     "page._refcount": b"52",
@@ -60,6 +59,7 @@ CASES = [
     ("per-CPU", (0, 0, 0, 0), Held.CACHED_FREE, Held.PLAIN),
     ("kernel", (0, 1, 0, 0), Held.KERNEL, Held.PLAIN),
     ("slab", (bits(SLAB), 1, 0, 0), Held.SLAB, Held.SLAB),
+    ("slab on no list", (bits(SLAB), 1, 0, 0xDEAD000000000122), Held.SLAB, Held.SLAB),
     ("table", (bits(TABLE), 1, 0, 0), Held.PAGE_TABLE, Held.PAGE_TABLE),
     ("reserved", (bits(RESERVED), 1, 0, 0), Held.RESERVED, Held.RESERVED),
     ("poisoned", (bits(POISON), 1, 0, 0), Held.POISONED, Held.POISONED),
@@ -150,38 +150,11 @@ def test_any_flags_give_a_kind_and_a_head_before(flags: list[int]) -> None:
     assert len(extra_references(seen, codes)) == len(flags)
 
 
-def kcore(tmp_path: Path, facts: bytes, structs: bytes) -> Root:
-    """A file like ``/proc/kcore``: a note, a range of memory, and its page structures."""
-    note_at, structs_at = 4096, 8192
-    headers = [
-        (4, 0, note_at, 0, 0, len(facts), 0, 0),
-        (1, 0, 1 << 40, 0xFFFF888000000000, 0x1000, 1 << 20, 1 << 20, 4096),
-        (1, 0, structs_at, BASE, (1 << 64) - 1, len(structs), len(structs), 4096),
-    ]
-    table = b"".join(struct.pack("<IIQQQQQQ", *header) for header in headers)
-    start = b"\x7fELF" + bytes(28) + struct.pack("<Q", 64) + bytes(16) + struct.pack("<H", 3)
-    data = (start.ljust(64, b"\0") + table).ljust(note_at, b"\0") + facts
-    (tmp_path / "proc").mkdir()
-    (tmp_path / "proc/kcore").write_bytes(data.ljust(structs_at, b"\0") + structs)
-    return Root(str(tmp_path), f"linux:{tmp_path}")
-
-
-NOTE = b"""VMCOREINFO
-SIZE(page)=64
-OFFSET(page._refcount)=52
-OFFSET(page.mapping)=24
-OFFSET(page._mapcount)=48
-"""
-
-
 @pytest.mark.parametrize("named", [True, False], ids=["newer", "older kernel"])
 def test_structures_are_found_in_the_kernel_s_memory(tmp_path: Path, named: bool) -> None:
-    pages = b"".join(
-        bytes(24) + struct.pack("<Q", 7) + bytes(16) + struct.pack("<ii", -1, number) + bytes(8)
-        for number in range(64)
-    )
+    pages = structs_of((number, 7) for number in range(64))
     facts = NOTE + (f"SYMBOL(vmemmap)={BASE:x}\n".encode() if named else b"")
-    structs = open_page_structs(kcore(tmp_path, facts, pages))
+    structs = open_page_structs(save_kcore(tmp_path, facts, pages))
     assert structs is not None
     found = structs.read(3, 4)
     assert found is not None
@@ -193,7 +166,7 @@ def test_structures_are_found_in_the_kernel_s_memory(tmp_path: Path, named: bool
 
 @pytest.mark.parametrize("facts", [b"", NOTE.replace(b"SIZE(page)=64", b""), b"\xff" * 64])
 def test_where_the_kernel_does_not_say_how_nothing_is_read(tmp_path: Path, facts: bytes) -> None:
-    assert open_page_structs(kcore(tmp_path, facts, bytes(PAGE_SIZE_BYTES))) is None
+    assert open_page_structs(save_kcore(tmp_path, facts, bytes(PAGE_SIZE_BYTES))) is None
 
 
 def test_where_there_is_no_such_file_nothing_is_read(tmp_path: Path) -> None:

@@ -108,16 +108,20 @@ def _warn_beforehand(operation: Operation, machines: Machines) -> None:
         _warn_of_poison(leg.plan, machines, snapshots)
 
 
-def _warn_of_steps(plan: Plan, machines: Machines) -> None:
-    """Say what a machine has to say of single steps, once; raises ``NotSupported``."""
+def _warn_of_steps(plan: Plan, machines: Machines, *, rights: bool = True) -> None:
+    """Say what a machine has to say of single steps, once; raises ``NotSupported``.
+
+    Without ``rights`` it says what this user lacks, and no more.
+    """
     if not any(isinstance(machine, Particular) for machine in machines.values()):
         return
-    check_able(plan, machines)
+    check_able(plan, machines, rights=rights)
     sentences = [
         sentence
         for step in plan.steps
         if isinstance(machine := machines[step.machine], Particular)
-        for sentence in machine.warnings(step.action)
+        for sentence in (*machine.warnings(step.action), machine.lacks_rights(step.action))
+        if sentence is not None
     ]
     for sentence in dict.fromkeys(sentences):
         print(f"note: {sentence}", file=sys.stderr)
@@ -205,10 +209,10 @@ def _print_plan(operation: Operation, machines: Machines, args: Namespace) -> Ex
     snapshots = look_at(machines, operation.request, also=want_for_risks(operation.request))
     leg = next_leg(operation, snapshots)
     if leg is not None:
-        _warn_of_steps(leg.plan, machines)
+        _warn_of_steps(leg.plan, machines, rights=False)
     tell_cautions(machines.values())
     if leg is not None:
-        check_able(leg.plan, machines)
+        check_able(leg.plan, machines, rights=False)
         tell_dangers(leg.plan, snapshots, operation.conditions.accept)
     if args.json:
         print_json(None if leg is None else leg.plan)

@@ -12,13 +12,13 @@ host, where it takes root.
 """
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from memhp.core.census import total
+from memhp.core.census import BlockCensus, total
 from memhp.core.errors import ArgumentError, NotSupported
-from memhp.core.geometry import pages_of
+from memhp.core.geometry import BlockId, pages_of
 from memhp.core.machine import Machine
-from memhp.core.owners import KnowsMore, Owners, ShowsOwners
+from memhp.core.owners import KnowsMore, LooksTwice, Owners, ShowsOwners
 from memhp.core.snapshot import MemoryBlock, Snapshot, Want
 from memhp.core.targets import Amount, DeviceTarget, Target, parse_target
 from memhp.core.words import BlockState, ExitCode
@@ -87,7 +87,7 @@ def _result(
     machine: Machine, snapshot: Snapshot, blocks: Sequence[MemoryBlock], args: Namespace
 ) -> CensusResult:
     shown = [block for block in blocks if block.state is not BlockState.OFFLINE]
-    counted = machine.census([block.block for block in shown])
+    counted, told = _counted(machine, [block.block for block in shown], named=bool(args.targets))
     rows: list[Row] = rows_of(blocks, counted, by=args.by, every=args.all)
     notes = machine.census_notes(counted.values()) if isinstance(machine, KnowsMore) else ()
     return CensusResult(
@@ -95,9 +95,19 @@ def _result(
         pages_per_block=pages_of(snapshot.block_size_bytes),
         rows=tuple(rows),
         total=total(counted.values()),
-        notes=notes,
+        notes=(*told, *notes),
         owners=_owners(machine, shown) if args.owners else None,
     )
+
+
+def _counted(
+    machine: Machine, blocks: Sequence[BlockId], *, named: bool
+) -> tuple[Mapping[BlockId, BlockCensus], tuple[str, ...]]:
+    """Count; what was asked for by name is worth a second look."""
+    if named and isinstance(machine, LooksTwice):
+        found = machine.census_twice(blocks)
+        return found.counted, found.notes
+    return machine.census(blocks), ()
 
 
 def _owners(machine: Machine, blocks: Sequence[MemoryBlock]) -> Owners:

@@ -70,7 +70,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_pages_arguments(actions)
 
 
-def run(args: Namespace) -> ExitCode:
+def run(args: Namespace) -> int:
     """Do what was asked for."""
     match args.action:
         case "up":
@@ -96,18 +96,25 @@ def _say(args: Namespace, standing: str) -> None:
         print(f"lab:{args.name} is {standing}", file=sys.stderr)
 
 
-def _run(args: Namespace) -> ExitCode:
+def _run(args: Namespace) -> int:
+    """Run a command as if it ran here: what it prints comes at once, and its exit code is ours."""
     if not args.words:
         raise ArgumentError(
             text="sh", problem="needs a command", advice="as in 'memhp lab sh g1 dmesg'"
         )
+    command, printed = " ".join(args.words), list[str]()
+    if args.json or not sys.stdout.isatty():
+        # Programs colour and draw what goes to a terminal, and the serial line is one.
+        command = f"set -o pipefail; ( {command}\n) 2>&1 | cat"
     with Guest(args.name).shell() as shell:
-        code, text = shell.run(" ".join(args.words))
+        code = shell.follow(command, printed.append if args.json else _print_now)
     if args.json:
-        print_json({"code": code, "text": text})
-    else:
-        sys.stdout.write(text)
-    return ExitCode.DONE if code == 0 else ExitCode.REFUSED
+        print_json({"code": code, "text": "".join(printed)})
+    return code
+
+
+def _print_now(text: str) -> None:
+    print(text, end="", flush=True)
 
 
 def _list(args: Namespace) -> None:

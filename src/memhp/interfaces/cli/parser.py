@@ -14,6 +14,7 @@ from memhp.interfaces.cli.options import add_machine_option
 DESCRIPTION = """\
 Memory hotplug for Linux: look at a machine's memory, take it out, put it in.
 Without a command: the machine on one screen."""
+_USUAL_COLUMNS = 80
 _LESS = re.compile(r"-[0-9]+[KMGTPE](?:iB)?", re.IGNORECASE | re.ASCII)
 EPILOG = """\
 targets:
@@ -26,7 +27,8 @@ targets:
 exit codes:
   0 done   1 refused, nothing changed   2 wrong words   3 no such machine, or
   it cannot be read   4 changed since the plan   5 locked by another writer
-  6 outcome unknown   8 recordings differ   64 partly done   130 interrupted
+  6 outcome unknown   7 waits for a person   8 recordings differ
+  64 partly done   70 a fault of memhp   130 interrupted
 """
 
 
@@ -94,6 +96,7 @@ def _columns() -> int:
     except (KeyError, ValueError):
         pass
     try:
-        return os.get_terminal_size(sys.stdout.fileno()).columns
+        # A serial console does not know its width, and says 0.
+        return os.get_terminal_size(sys.stdout.fileno()).columns or _USUAL_COLUMNS
     except (OSError, ValueError, AttributeError):
-        return 80
+        return _USUAL_COLUMNS

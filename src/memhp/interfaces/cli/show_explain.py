@@ -38,7 +38,7 @@ def print_explanation(explanation: Explanation) -> None:
 
 
 def _in_full(prediction: Prediction, time: Estimate | None) -> Iterator[str]:
-    yield f"memory{prediction.block} ({prediction.zone or 'no zone'}): {_answer_words(prediction)}"
+    yield f"memory{prediction.block}{_zone_words(prediction)}: {_answer_words(prediction)}"
     for obstacle in prediction.obstacles:
         yield f"  in the way: {obstacle.what}"
         yield f"  you can:    {obstacle.remedy}"
@@ -46,6 +46,11 @@ def _in_full(prediction: Prediction, time: Estimate | None) -> Iterator[str]:
         yield f"  by itself:  {words}"
     if prediction.answer is not Answer.NO and not prediction.is_offline:
         yield f"  time:       {_time_words(time)}"
+
+
+def _zone_words(prediction: Prediction) -> str:
+    """An offline block has no zone; one that is online and not in one zone lies in several."""
+    return "" if prediction.is_offline else f" ({prediction.zone or 'several zones'})"
 
 
 def _answer_words(prediction: Prediction) -> str:

@@ -42,7 +42,7 @@ MODULES: Final = (
 """What every guest loads, in this order; a kernel that has one built in has no such file."""
 SHARING: Final = ("9pnet_virtio", "9p", "overlay")
 """What a guest loads besides to see its host's root."""
-SPARE: Final = ("hwpoison-inject", "zram", "virtio_balloon", "device_dax", "kmem")
+SPARE: Final = ("hwpoison-inject", "zram", "virtio_balloon", "device_dax", "kmem", "dax_hmem")
 """What a guest has and does not load by itself."""
 _MODULES_FOLDER = "modules"
 _NOTHING: Mapping[str, tuple[Path, ...]] = {}

@@ -4,6 +4,8 @@ import re
 import secrets
 import socket
 import time
+from codecs import getincrementaldecoder
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -45,16 +47,55 @@ class SerialShell:
 
     def run(self, command: str, seconds: float = 60) -> tuple[int, str]:
         """Run a command; returns its exit code and what it printed. Raises ``ContactLost``."""
-        tag = f"T{secrets.token_hex(6)}"
-        # The tag is put together by the shell, so that an echo of this line does not end it.
-        # No newline follows it: unread, that would be taken for the beginning of the next answer.
-        line = f'{{ {command}\n}} 2>&1; echo -n "{tag[:1]}""{tag[1:]}:$?:"\n'
-        self._socket.sendall(line.encode())
-        end = re.compile(rf"{tag}:([0-9]{{1,3}}):")
+        tag = self._begin(command)
+        end = _end_of(tag)
         text = ""
         while (match := end.search(text)) is None:
             text += self.wait_for(":", seconds)
-        return int(match[1]), text[: match.start()]
+        return int(match[1]), text[: match.start()].rpartition(f"{tag}<")[2]
+
+    def follow(self, command: str, tell: Callable[[str], object]) -> int:
+        """Run a command for as long as it takes and tell what it prints; returns its exit code.
+
+        It reads nothing, and cannot end the shell. Raises ``ContactLost``.
+        """
+        # Redirected from outside, a pipeline in busybox's subshell reads the console all the same.
+        tag = self._begin(f"( exec < /dev/null; {command}\n)")
+        end, decoder = _end_of(tag), getincrementaldecoder("utf-8")("replace")
+        self._socket.settimeout(None)
+        text = ""
+        while f"{tag}<" not in text:
+            text = _joined(text, decoder.decode(self._received()))
+        text = text.rpartition(f"{tag}<")[2]
+        while True:
+            told = len(text) - _may_be_end(text, tag)
+            tell(text[:told])
+            text = text[told:]
+            if (match := end.search(text)) is not None:
+                return int(match[1])
+            text = _joined(text, decoder.decode(self._received()))
+
+    def _begin(self, command: str) -> str:
+        """Have a command run; returns the tag before and behind what it prints.
+
+        What came before is the rest of an answer for which nobody waited.
+        """
+        tag = f"T{secrets.token_hex(6)}"
+        # The tag is put together by the shell, so that an echo of this line does not end it.
+        # No newline follows it: unread, that would be taken for the beginning of the next answer.
+        marks = f'echo -n "{tag[:1]}""{tag[1:]}'
+        line = f'{marks}<"; {{ {command}\n}} 2>&1; {marks}:$?:"\n'
+        self._socket.sendall(line.encode())
+        return tag
+
+    def _received(self) -> bytes:
+        try:
+            piece = self._socket.recv(1 << 16)
+        except OSError as err:
+            raise self._lost(f"its serial line broke off ({err.strerror})") from err
+        if not piece:
+            raise self._lost("it has ended")
+        return piece
 
     def garbled(self, what: str, err: Exception) -> ContactLost:
         """The error for an answer that is there and cannot be read."""
@@ -62,6 +103,23 @@ class SerialShell:
 
     def _lost(self, problem: str) -> ContactLost:
         return ContactLost(machine=self._name, problem=problem, advice="'memhp lab list' shows it")
+
+
+def _end_of(tag: str) -> re.Pattern[str]:
+    return re.compile(rf"{tag}:([0-9]{{1,3}}):")
+
+
+def _joined(text: str, more: str) -> str:
+    return (text + more).replace("\r\n", "\n")
+
+
+def _may_be_end(text: str, tag: str) -> int:
+    """How many characters at the end of a text belong to the tag, or may once there are more."""
+    if tag in text:
+        return len(text) - text.index(tag)
+    held = next(n for n in range(len(tag), -1, -1) if text.endswith(tag[:n]))
+    # Of a line's end the first half may have come.
+    return held or int(text.endswith("\r"))
 
 
 def _tail(data: bytes) -> str:

@@ -41,19 +41,20 @@ def nodes_of_blocks(root: Root, numbers: Sequence[int]) -> dict[int, tuple[int, 
     for number in numbers:
         if number not in found:
             # A tree may have been saved without the nodes' own folders.
-            found[number] = sorted(_indices(root.names(f"{MEMORY}/memory{number}"), "node"))
+            found[number] = sorted(indices(root.names(f"{MEMORY}/memory{number}"), "node"))
     return {number: tuple(nodes) for number, nodes in found.items()}
 
 
 def _nodes(root: Root) -> list[int]:
-    return sorted(_indices(root.names(NODES), "node"))
+    return sorted(indices(root.names(NODES), "node"))
 
 
 def _blocks_of(root: Root, node: int) -> list[int]:
-    return _indices(root.names(f"{NODES}/node{node}"), "memory")
+    return indices(root.names(f"{NODES}/node{node}"), "memory")
 
 
-def _indices(names: Sequence[str], stem: str) -> list[int]:
+def indices(names: Sequence[str], stem: str) -> list[int]:
+    """The numbers of those names that are a stem and a number."""
     before = len(stem)
     return [
         int(name[before:])
@@ -68,4 +69,4 @@ def _first_node(folder: str) -> int:
         names = os.listdir(folder)
     except OSError:
         return NO_NODE
-    return next(iter(_indices(names, "node")), NO_NODE)
+    return next(iter(indices(names, "node")), NO_NODE)

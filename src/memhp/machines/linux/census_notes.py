@@ -11,7 +11,9 @@ from typing import Final
 from memhp.core.census import BlockCensus, PageKind, total
 from memhp.core.geometry import KIB, PAGE_SIZE_BYTES
 from memhp.machines.linux.root import Root
+from memhp.machines.linux.unknown_pages import notes_of_unknown, unknown_by_zone
 from memhp.machines.linux.vmstat import read_vmstat
+from memhp.machines.linux.zone_lists import read_zone_lists
 
 _MOST_NAMED: Final = 5
 _MOST_RESERVED_SHARE: Final = 8
@@ -29,6 +31,7 @@ def read_notes(root: Root, counted: Collection[BlockCensus]) -> tuple[str, ...]:
             "unknown pages are free ones on per-CPU lists or plain pages of the kernel: "
             "both show the same"
         )
+        notes.extend(notes_of_unknown(unknown_by_zone(root, counted), read_zone_lists(root)))
         notes.extend(_of_late_start(root, pages.get(PageKind.RESERVED, 0)))
     notes.extend(_of_zsmalloc(root))
     if PageKind.DRIVER in pages:

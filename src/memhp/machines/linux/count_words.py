@@ -4,7 +4,7 @@ A machine's memory shows a few hundred different words. Each is judged once;
 after that one multiplication finds its place in a small table.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +15,11 @@ from memhp.machines.linux.page_words import asks_head, kind_of_word
 
 Words = npt.NDArray[np.uint64]
 Codes = npt.NDArray[np.uint8]
+Numbers = npt.NDArray[np.int64]
 
 KINDS: Final = tuple(PageKind)
 """Kinds by their number in an array of codes."""
-_CODE: Final = {kind: number for number, kind in enumerate(KINDS)}
+CODE: Final = {kind: number for number, kind in enumerate(KINDS)}
 _ASK_HEAD: Final = 1 << 7
 _SPREAD: Final = np.uint64(0x9E3779B97F4A7C15)
 _TABLE_BITS: Final = 13
@@ -26,16 +27,32 @@ _SHIFT: Final = np.uint64(64 - _TABLE_BITS)
 _NO_WORD: Final = (1 << 64) - 1
 
 
+class Runs(NamedTuple):
+    """Kinds of consecutive pages, as places in ``KINDS``, and how many in a row are of each."""
+
+    codes: Codes
+    lengths: Numbers
+
+    def sums(self) -> Numbers:
+        """Count the pages by place in ``KINDS``."""
+        found = np.bincount(self.codes, weights=self.lengths, minlength=len(KINDS))
+        return found.astype(np.int64)
+
+    def each(self) -> Codes:
+        """The kind of every page."""
+        return np.repeat(self.codes, self.lengths)
+
+
 class WordCounter:
-    """Counts words by kind; remembers what each different word means."""
+    """Tells the kinds of pages by their words; remembers what each different word means."""
 
     def __init__(self) -> None:
         # An empty place answers rightly for the one word that it seems to hold.
         self._words: Words = np.full(1 << _TABLE_BITS, _NO_WORD, np.uint64)
         self._codes: Codes = np.full(1 << _TABLE_BITS, _code_of(_NO_WORD), np.uint8)
 
-    def count(self, words: Words, *, begins_block: bool) -> npt.NDArray[np.int64]:
-        """Count by place in ``KINDS``; ``words`` are one or more consecutive frames.
+    def runs(self, words: Words, *, begins_block: bool) -> Runs:
+        """Tell the kinds of consecutive frames, one or more.
 
         ``begins_block``: the first is that of a block, where its own memory map may lie.
         """
@@ -44,12 +61,11 @@ class WordCounter:
         edges = np.concatenate(([0], starts, [len(words)]))
         runs = words[edges[:-1]]
         codes = _as_heads(runs, self.codes(runs))
-        own = codes == _CODE[PageKind.OWN_MAP]
+        own = codes == CODE[PageKind.OWN_MAP]
         if own.any():
             leading = np.logical_and.accumulate(own) if begins_block else np.zeros_like(own)
-            codes[own & ~leading] = _CODE[PageKind.KERNEL]
-        found = np.bincount(codes, weights=np.diff(edges), minlength=len(KINDS))
-        return found.astype(np.int64)
+            codes[own & ~leading] = CODE[PageKind.KERNEL]
+        return Runs(codes, np.diff(edges))
 
     def codes(self, words: Words) -> Codes:
         """What each word says by itself: its place in ``KINDS``, and whether to ask its head."""
@@ -73,8 +89,13 @@ class WordCounter:
         return found
 
 
+def words_in(buffer: bytearray, nr_pages: int) -> Words:
+    """The words of a buffer, which is not copied."""
+    return np.frombuffer(buffer, np.uint64, nr_pages)
+
+
 def _code_of(word: int) -> int:
-    return _CODE[kind_of_word(word)] | (_ASK_HEAD if asks_head(word) else 0)
+    return CODE[kind_of_word(word)] | (_ASK_HEAD if asks_head(word) else 0)
 
 
 def _as_heads(words: Words, codes: Codes) -> Codes:

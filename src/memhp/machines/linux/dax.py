@@ -62,13 +62,18 @@ def bind(root: Root, device: str, until: float | None, *, write: Write = write_l
     return Done(note=f"{len(numbers)} blocks have come")
 
 
-def why_not(root: Root, device: str, *, comes: bool) -> str | None:
+def why_not(root: Root, device: str) -> str | None:
     """What keeps kmem from taking a device, or from letting it go."""
     if not os.path.isdir(root.path(f"{DAX}/{device}")):
         return f"there is no dax device '{device}'"
     if not os.path.isdir(root.path(f"{DRIVERS}/{KMEM}")):
         return f"load the driver first, with 'modprobe {KMEM}'"
-    return root.why_unwritable(f"{DRIVERS}/{KMEM}/{'bind' if comes else 'unbind'}")
+    return None
+
+
+def file_to_write(*, comes: bool) -> str:
+    """The file by which a device comes or goes, below the root."""
+    return f"{DRIVERS}/{KMEM}/{'bind' if comes else 'unbind'}"
 
 
 def _blocks(root: Root, device: str) -> Iterator[int]:

@@ -83,6 +83,11 @@ class DynamicDebug:
             # The record stays, and whoever comes next tries again.
             return
 
+    def put_back(self) -> None:
+        """Switch off what a memhp that was killed has left on."""
+        if os.path.exists(f"{self._folder}/{_FILE_NAME}"):
+            self.switch_off()
+
     def _forget_the_dead(self, record: dict[str, Any]) -> None:
         """Leave those out that have ended; with nobody left, put the switches back."""
         record["holders"] = [h for h in record["holders"] if holder_of(h[0]) == tuple(h)]

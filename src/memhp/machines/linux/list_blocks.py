@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from memhp.core.errors import MachineError
 from memhp.core.listing import BlockFile, BlockRun, Listing
 from memhp.machines.linux.block_nodes import first_node_of_blocks
-from memhp.machines.linux.read_files import BlockPath, FileRun, folded, read_files
+from memhp.machines.linux.known_node import nodes_matter
+from memhp.machines.linux.read_files import BlockPath, FileRun, NeedsNode, folded, read_files
 from memhp.machines.linux.root import MEMORY, Root
 
 _FIRMWARE = "sys/firmware/memory"
@@ -33,14 +34,15 @@ def list_blocks(root: Root, want: BlockFile) -> Listing:
 
     As ``lsmem`` does: nodes count where the first block has one, zones where
     ``memory0`` has the file, and a file that cannot be read is as one that
-    says nothing.
+    says nothing. So are the zones of a block that has no node yet.
     """
     block_size_bytes = read_block_size(root)
     numbers = _numbers(root)
     paths = {file: path for file in BlockFile if file in want for path in _path(root, file)}
-    runs: Sequence[FileRun] = read_files(root, tuple(paths.values()), numbers)
-    nodes = first_node_of_blocks(root, numbers) if BlockFile.NODE in want else None
     files = tuple(paths)
+    needs = _needs_node(root, files)
+    runs: Sequence[FileRun] = read_files(root, tuple(paths.values()), numbers, needs)
+    nodes = first_node_of_blocks(root, numbers) if BlockFile.NODE in want else None
     return Listing(
         block_size_bytes=block_size_bytes,
         runs=[
@@ -97,6 +99,15 @@ def _path(root: Root, file: BlockFile) -> Iterator[BlockPath]:
     told_by = f"{MEMORY}/memory0/{name}" if file is BlockFile.ZONES else folder
     if os.path.exists(root.path(told_by)):
         yield BlockPath(folder, name)
+
+
+def _needs_node(root: Root, files: Sequence[BlockFile]) -> NeedsNode | None:
+    """A block that is just coming has no node, and shall not be asked for its zones."""
+    if BlockFile.ZONES not in files or not nodes_matter(root):
+        return None
+    # The state comes before the zones, in both.
+    state = files.index(BlockFile.STATE) if BlockFile.STATE in files else None
+    return NeedsNode(files.index(BlockFile.ZONES), state)
 
 
 def _by_node(

@@ -4,9 +4,9 @@ A pin for input or output lasts for moments, one that keeps a page for good is
 there at every look; so doubtful blocks are looked at several times.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Self
 
 import numpy as np
@@ -17,7 +17,7 @@ from memhp.core.geometry import PAGE_SIZE_BYTES, BlockId, pages_of, round_down
 from memhp.core.kpageflags import NOPAGE
 from memhp.core.ranges import PhysRange
 from memhp.core.snapshot import IomemEntry, MemoryBlock, Snapshot
-from memhp.core.words import BlockState
+from memhp.core.words import BlockState, ZoneType
 from memhp.machines.linux.node_room import read_reserved_huge, read_rooms, read_swap_free
 from memhp.machines.linux.page_classes import (
     CODE,
@@ -27,11 +27,13 @@ from memhp.machines.linux.page_classes import (
     PageArrays,
     classify,
     extra_references,
+    without_flags,
 )
 from memhp.machines.linux.page_structs import PageStructs, open_page_structs
 from memhp.machines.linux.read_census import KPAGEFLAGS, WORD_BYTES, opened, read_words
 from memhp.machines.linux.root import Root
 from memhp.machines.linux.task_memory import read_holders
+from memhp.machines.linux.zone_lists import ZoneName, most_of_both, read_zone_lists
 
 PAUSES: Final = (0.02, 0.05, 0.1, 0.2)
 """Seconds between the looks at doubtful blocks."""
@@ -50,13 +52,18 @@ class _Seen:
     codes: Codes
     kernel: Mask
     pinned: Mask
+    plain: Mask
     looks: int = 1
 
     @property
     def is_doubtful(self) -> bool:
-        """Whether what is in the way might be gone in a moment: few kernel pages, or pins."""
-        few = 0 < np.count_nonzero(self.kernel) <= _MOST_PASSING
-        return bool(few or self.pinned.any())
+        """Whether what is in the way might be gone in a moment: few kernel pages, or pins.
+
+        Plain pages matter where nothing else is in the way, and not in ``ZONE_MOVABLE``.
+        """
+        kernel = np.count_nonzero(self.kernel)
+        plain = kernel == 0 and self.block.zone is not ZoneType.MOVABLE and self.plain.any()
+        return bool(0 < kernel <= _MOST_PASSING or self.pinned.any() or plain)
 
 
 def look_inside(
@@ -69,6 +76,7 @@ def look_inside(
     """Look into blocks of a machine; raises ``MachineError`` and ``NoSuchObject``."""
     by_number = {block.block: block for block in snapshot.blocks}
     nr_pages = pages_of(snapshot.block_size_bytes)
+    lists = read_zone_lists(root)
     structs = open_page_structs(root)
     try:
         with _Pages(root, structs, nr_pages) as pages:
@@ -77,8 +85,10 @@ def look_inside(
     finally:
         if structs is not None:
             structs.close()
+    nobodys = most_of_both(lists, read_zone_lists(root))
+    evidence = [_evidence(one, snapshot, nr_pages, structs is not None) for one in seen]
     return Evidence(
-        blocks=tuple(_evidence(one, snapshot, nr_pages, structs is not None) for one in seen),
+        blocks=tuple(replace(e, most_nobodys=_most_nobodys(e, nobodys)) for e in evidence),
         rooms=read_rooms(root),
         pages_per_block=nr_pages,
         swap_free=read_swap_free(root),
@@ -86,6 +96,12 @@ def look_inside(
         holders=read_holders(root),
         notes=() if structs is not None else (_BLIND,),
     )
+
+
+def _most_nobodys(block: BlockEvidence, nobodys: Mapping[ZoneName, int]) -> int | None:
+    if block.node is None or block.zone is None:
+        return None
+    return nobodys.get((block.node, block.zone))
 
 
 _BLIND = (
@@ -149,10 +165,11 @@ def _look(pages: _Pages, block: MemoryBlock) -> _Seen:
     if block.state is BlockState.OFFLINE:
         codes = np.full(pages.nr_pages, CODE[Held.FREE], np.uint8)
         nothing = np.zeros(pages.nr_pages, np.bool_)
-        return _Seen(block, codes, nothing, nothing)
+        return _Seen(block, codes, nothing, nothing, nothing)
     arrays = pages.read(block.block)
     codes = classify(arrays)
-    return _Seen(block, codes, _of_kernel(codes), extra_references(arrays, codes))
+    plain = without_flags(arrays, codes)
+    return _Seen(block, codes, _of_kernel(codes), extra_references(arrays, codes), plain)
 
 
 def _of_kernel(codes: Codes) -> Mask:
@@ -170,6 +187,7 @@ def _look_again(pages: _Pages, doubtful: list[_Seen], pause: Callable[[float], N
             codes = classify(arrays)
             one.kernel = one.kernel & _of_kernel(codes)
             one.pinned = one.pinned & extra_references(arrays, codes)
+            one.plain = one.plain & without_flags(arrays, codes)
             one.codes = codes
             one.looks += 1
     for one, before in zip(doubtful, first, strict=True):
@@ -181,6 +199,8 @@ def _evidence(seen: _Seen, snapshot: Snapshot, nr_pages: int, sees: bool) -> Blo
     counts = np.bincount(seen.codes, minlength=len(KINDS)).tolist()
     kinds = {kind: count for kind, count in zip(KINDS, counts, strict=True) if count}
     lasting = np.bincount(seen.codes[seen.kernel | seen.pinned], minlength=len(KINDS)).tolist()
+    stays = {k: n for k, n in zip(KINDS, lasting, strict=True) if n and k in _STAY}
+    plain = int(np.count_nonzero(seen.plain))
     block = seen.block
     return BlockEvidence(
         block=block.block,
@@ -189,7 +209,7 @@ def _evidence(seen: _Seen, snapshot: Snapshot, nr_pages: int, sees: bool) -> Blo
         node=block.node,
         kinds=kinds,
         sightings=tuple(_sightings(seen, nr_pages)),
-        lasting={k: n for k, n in zip(KINDS, lasting, strict=True) if n and k in _STAY},
+        lasting={**stays, Held.PLAIN: plain} if plain else stays,
         looks=seen.looks,
         sees_references=sees,
         has_holes=has_holes(block.block, snapshot.block_size_bytes, snapshot.iomem),

@@ -12,16 +12,17 @@ from memhp.core.limits import Limits
 from memhp.core.listing import BlockFile, Listing
 from memhp.core.machine import Tell
 from memhp.core.outcome import Outcome
-from memhp.core.owners import Owners
+from memhp.core.owners import CountedTwice, Owners
 from memhp.core.plan import Action, AddDevice, OfflineBlock, RemoveDevice, Step
 from memhp.core.snapshot import Snapshot, Want
 from memhp.core.words import Ability
 from memhp.machines.linux.apply import apply_logical
+from memhp.machines.linux.dynamic_debug import DynamicDebug
 from memhp.machines.linux.list_blocks import list_blocks
 from memhp.machines.linux.lister import open_root
 from memhp.machines.linux.live_write import GRACE, Watch, write_live
 from memhp.machines.linux.offline_reason import listening
-from memhp.machines.linux.physical import apply_physical, warnings, why_not
+from memhp.machines.linux.physical import apply_physical, lacks_rights, warnings, why_not
 from memhp.machines.linux.pressure import read_pressure
 from memhp.machines.linux.read_census import can_count
 from memhp.machines.linux.rivals import read_rivals
@@ -82,6 +83,10 @@ class LinuxMachine:
         """What keeps a device from going or coming; a saved tree says so itself."""
         return why_not(self._root, action) if self._root.is_writable else None
 
+    def lacks_rights(self, action: Action) -> str | None:
+        """Which file of a device this user may not write; a saved tree says so itself."""
+        return lacks_rights(self._root, action) if self._root.is_writable else None
+
     def warnings(self, action: Action) -> tuple[str, ...]:
         """What a person should know before this is done."""
         return warnings(action)
@@ -108,6 +113,14 @@ class LinuxMachine:
         from memhp.machines.linux.census import count_blocks  # noqa: PLC0415
 
         return count_blocks(self._root, blocks)
+
+    def census_twice(self, blocks: Sequence[BlockId]) -> CountedTwice:
+        """The same, with a second look at the running host's pages that could not be told."""
+        from memhp.machines.linux.census import count_blocks, count_twice  # noqa: PLC0415
+
+        if not self._root.is_live or self._root.mounted is not None:
+            return CountedTwice(counted=count_blocks(self._root, blocks))
+        return count_twice(self._root, blocks, pause=time.sleep)
 
     def census_notes(self, counted: Collection[BlockCensus]) -> tuple[str, ...]:
         """What else is known about pages that the census cannot tell, in sentences."""
@@ -137,10 +150,13 @@ class LinuxMachine:
         """Wait a moment for blocks that the kernel is about to put back.
 
         Where memhp was killed in the midst of a write, the kernel is told with
-        it and needs a little to give up; what it holds on to stays as it is.
+        it and needs a little to give up; what it holds on to stays as it is. And
+        the debug messages that were on for it are switched off.
         """
         if self._root.is_writable:
             wait_for_blocks_on_their_way(self._root, GRACE)
+        if self._root.is_live and self._root.mounted is None:
+            DynamicDebug(self._root).put_back()
         return ()
 
     def bounded(self, limits: Limits) -> "LinuxMachine":

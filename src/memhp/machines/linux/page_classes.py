@@ -50,17 +50,24 @@ def classify(pages: PageArrays) -> Codes:
         (_bit(bits, kpf.BUDDY), Held.FREE),
         (_bit(bits, kpf.HWPOISON), Held.POISONED),
         *_huge_cases(pages, heads),
+        # A slab has a list where other pages have their mapping: any bits may be set there.
+        (_bit(bits, kpf.SLAB)[heads], Held.SLAB),
+        (_bit(bits, kpf.PGTABLE)[heads], Held.PAGE_TABLE),
         *_driver_cases(pages, heads, lru),
         (_bit(bits, kpf.OFFLINE), Held.DRIVER),
         (lru & compound, Held.LARGE),
         (lru, Held.LRU),
-        (_bit(bits, kpf.SLAB)[heads], Held.SLAB),
-        (_bit(bits, kpf.PGTABLE)[heads], Held.PAGE_TABLE),
         *_other_cases(pages, compound, heads),
     ]
     codes = [np.uint8(CODE[kind]) for _, kind in cases]
     rest = CODE[Held.PLAIN if pages.structs is None else Held.KERNEL]
     found: Codes = np.select([mask for mask, _ in cases], codes, np.uint8(rest)).astype(np.uint8)
+    return found
+
+
+def without_flags(pages: PageArrays, codes: Codes) -> Mask:
+    """Which pages show nothing at all, and nobody can tell: free on a per-CPU list, or plain."""
+    found: Mask = (codes == CODE[Held.PLAIN]) & (pages.bits == 0)
     return found
 
 

@@ -32,7 +32,7 @@ def why_not(root: Root, action: Action) -> str | None:
     """What keeps this from being done, before anything is; ``None`` where nothing does."""
     match action:
         case RemoveDevice(device=name) | AddDevice(device=name) if is_dax(name):
-            return dax.why_not(root, name, comes=isinstance(action, AddDevice))
+            return dax.why_not(root, name)
         case RemoveDevice(device=name):
             return _why_not_ejected(root, name)
         case AddDevice(device=name, size_bytes=size) if size is None or name.startswith("PNP"):
@@ -40,6 +40,18 @@ def why_not(root: Root, action: Action) -> str | None:
         case AddDevice():
             return _BY_HAND
     return None
+
+
+def lacks_rights(root: Root, action: Action) -> str | None:
+    """What to do about files that this process may not write; ``None`` where it may."""
+    match action:
+        case RemoveDevice(device=name) | AddDevice(device=name) if is_dax(name):
+            file = dax.file_to_write(comes=isinstance(action, AddDevice))
+        case RemoveDevice(device=name):
+            file = f"{ACPI}/{name}/eject"
+        case _:
+            return None
+    return root.why_unwritable(file)
 
 
 def warnings(action: Action) -> tuple[str, ...]:
@@ -64,4 +76,4 @@ def _why_not_ejected(root: Root, name: str) -> str | None:
         )
     if root.text_if_there(_ENABLED) == "0":
         return f"ACPI memory hotplug is off: write 1 to {root.path(_ENABLED)}"
-    return root.why_unwritable(f"{ACPI}/{name}/eject")
+    return None

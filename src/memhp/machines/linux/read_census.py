@@ -7,16 +7,19 @@ flat: a fixed number of buffers goes round.
 
 import errno
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from queue import SimpleQueue
 from threading import Thread
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from memhp.core.census import BlockCensus, PageKind
 from memhp.core.errors import MachineError
 from memhp.core.geometry import BlockId
 from memhp.machines.linux.root import Root
+
+if TYPE_CHECKING:  # numpy loads slowly, and meanwhile pages are read
+    from memhp.machines.linux.count_words import Numbers, Runs
 
 KPAGEFLAGS: Final = "proc/kpageflags"
 WORD_BYTES: Final = 8
@@ -25,7 +28,7 @@ _MOST_READERS: Final = 8
 _BUFFERS_PER_READER: Final = 12
 
 
-class _Piece(NamedTuple):
+class Piece(NamedTuple):
     """Consecutive frames of one block that are read at once."""
 
     block: BlockId
@@ -35,14 +38,16 @@ class _Piece(NamedTuple):
 
 
 class _Filled(NamedTuple):
-    piece: _Piece
+    piece: Piece
     buffer: bytearray
     nr_bytes: int
 
 
-_ToDo = SimpleQueue[_Piece | None]
+_ToDo = SimpleQueue[Piece | None]
 _Empty = SimpleQueue[bytearray | None]
 _Done = SimpleQueue[_Filled | OSError]
+See = Callable[[Piece, "Runs"], None]
+"""Is shown each piece as it is counted."""
 
 
 def can_count(root: Root) -> bool:
@@ -51,17 +56,17 @@ def can_count(root: Root) -> bool:
 
 
 def read_census(
-    root: Root, blocks: Sequence[BlockId], pages_per_block: int
+    root: Root, blocks: Sequence[BlockId], pages_per_block: int, see: See | None = None
 ) -> Mapping[BlockId, BlockCensus]:
     """Count the pages of blocks that are online; raises ``MachineError``."""
     piece_pages = min(_PIECE_PAGES, pages_per_block)
     pieces = [
-        _Piece(block, block * pages_per_block + start, piece_pages, start == 0)
+        Piece(block, block * pages_per_block + start, piece_pages, start == 0)
         for block in blocks
         for start in range(0, pages_per_block, piece_pages)
     ]
     with opened(root, KPAGEFLAGS) as descriptor:
-        counts = _counted(root, descriptor, pieces)
+        counts = _counted(root, descriptor, pieces, see)
     return {block: BlockCensus(block=block, pages=counts.get(block, {})) for block in blocks}
 
 
@@ -97,7 +102,7 @@ def _cannot_open(root: Root, relative: str, err: OSError) -> MachineError:
 
 
 def _counted(
-    root: Root, descriptor: int, pieces: Sequence[_Piece]
+    root: Root, descriptor: int, pieces: Sequence[Piece], see: See | None
 ) -> dict[BlockId, dict[PageKind, int]]:
     """Count every piece, whichever reader brings it."""
     nr_readers = min(_MOST_READERS, len(os.sched_getaffinity(0)), len(pieces))
@@ -108,7 +113,7 @@ def _counted(
     for reader in readers:
         reader.start()
     try:
-        return _count(root, len(pieces), empty, done)
+        return _count(root, len(pieces), empty, done, see)
     finally:
         for _ in readers:
             empty.put(None)
@@ -116,7 +121,7 @@ def _counted(
             reader.join()
 
 
-def _queues(pieces: Sequence[_Piece], nr_readers: int) -> tuple[_ToDo, _Empty, _Done]:
+def _queues(pieces: Sequence[Piece], nr_readers: int) -> tuple[_ToDo, _Empty, _Done]:
     to_do: _ToDo = SimpleQueue()
     empty: _Empty = SimpleQueue()
     for piece in (*pieces, *[None] * nr_readers):
@@ -151,24 +156,26 @@ def read_words(descriptor: int, first_pfn: int, nr_pages: int, buffer: bytearray
 
 
 def _count(
-    root: Root, nr_pieces: int, empty: _Empty, done: _Done
+    root: Root, nr_pieces: int, empty: _Empty, done: _Done, see: See | None
 ) -> dict[BlockId, dict[PageKind, int]]:
-    import numpy as np  # noqa: PLC0415 - it loads slowly, and the readers are at work meanwhile
-
-    from memhp.machines.linux.count_words import KINDS, WordCounter  # noqa: PLC0415
+    # It loads slowly, and the readers are at work meanwhile.
+    from memhp.machines.linux.count_words import KINDS, WordCounter, words_in  # noqa: PLC0415
 
     counter = WordCounter()
-    sums: dict[BlockId, np.ndarray[tuple[int], np.dtype[np.int64]]] = {}
+    sums: dict[BlockId, Numbers] = {}
     for _ in range(nr_pieces):
         filled = done.get()
         if isinstance(filled, OSError):
             raise root.unreadable(KPAGEFLAGS, filled) from filled
         piece = filled.piece
         if filled.nr_bytes < piece.nr_pages * WORD_BYTES:
-            raise _cut_short(root, piece)
-        words = np.frombuffer(filled.buffer, np.uint64, piece.nr_pages)
-        found = counter.count(words, begins_block=piece.begins_block)
+            raise cut_short(root, piece.block)
+        words = words_in(filled.buffer, piece.nr_pages)
+        runs = counter.runs(words, begins_block=piece.begins_block)
         empty.put(filled.buffer)
+        if see is not None:
+            see(piece, runs)
+        found = runs.sums()
         sums[piece.block] = sums[piece.block] + found if piece.block in sums else found
     return {
         block: {KINDS[place]: number for place, number in enumerate(found.tolist()) if number}
@@ -176,9 +183,10 @@ def _count(
     }
 
 
-def _cut_short(root: Root, piece: _Piece) -> MachineError:
+def cut_short(root: Root, block: BlockId) -> MachineError:
+    """The error for pages that are not in the file."""
     return MachineError(
         machine=root.name,
-        problem=f"shows no pages of memory{piece.block}: {root.path(KPAGEFLAGS)} ends before it",
+        problem=f"shows no pages of memory{block}: {root.path(KPAGEFLAGS)} ends before it",
         advice="see 'memhp ls' for the blocks, and save the tree anew where it is a saved one",
     )

@@ -35,4 +35,4 @@ def wait_for_blocks_on_their_way(root: Root, seconds: float) -> bool:
 
 def _is_any_on_its_way(root: Root) -> bool:
     runs = list_blocks(root, BlockFile.STATE).runs
-    return any(run.state is BlockState.GOING_OFFLINE for run in runs)
+    return any(run.state == BlockState.GOING_OFFLINE for run in runs)
