@@ -11,16 +11,18 @@ from memhp.operations.operation import Leg, Operation
 
 BUSY = Refused(reason="pages in it cannot be moved, or are held", errno_name="EBUSY")
 HOLES = Refused(reason="memory holes", errno_name="EINVAL")
+STUCK = Refused(reason="signal backoff", errno_name="EINTR")
 NOTHING = Again(blocks=frozenset())
 
 
-def after(*tried: tuple[int, Outcome]) -> Again:
+def after(*tried: tuple[int, Outcome], patient: bool = False) -> Again:
     """What to try again after blocks were tried in this order, a leg each."""
     legs = tuple(
         Leg(plan=plan(number), before={}, outcomes=(outcome,)) for number, outcome in tried
     )
     targets = (Blocks(blocks=tuple(BlockId(number) for number, _ in tried)),)
-    return blocks_to_try_again(Operation(request=Offline(targets=targets), legs=legs))
+    operation = Operation(request=Offline(targets=targets), legs=legs)
+    return blocks_to_try_again(operation, patient=patient)
 
 
 def plan(number: int) -> Plan:
@@ -56,3 +58,8 @@ def test_not_what_has_gone_since() -> None:
 def test_those_that_were_tried_less_come_first() -> None:
     found = after((1, BUSY), (1, BUSY), (2, BUSY))
     assert found == Again(blocks=frozenset({BlockId(2)}), pause_seconds=1)
+
+
+def test_what_was_given_up_only_where_time_is_short() -> None:
+    assert after((1, STUCK), (2, Done())) == NOTHING
+    assert after((1, STUCK), (2, Done()), patient=True) == Again(blocks=frozenset({BlockId(1)}))

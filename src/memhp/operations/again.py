@@ -3,7 +3,8 @@
 What an offline needs (pages nobody holds for a moment, free memory elsewhere)
 comes and goes. So a block that was busy gets another try as soon as something
 else was done after it; and, on a machine that changes by itself, after a pause
-that doubles each time.
+that doubles each time. A block that was given up is tried again only where time
+is short anyway: it has had as long as it may be stuck.
 """
 
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ _TRIES = 5
 _FIRST_PAUSE_SECONDS = 1.0
 _PASSES = frozenset({"EBUSY", "EAGAIN", "ENOMEM"})
 """Errnos of what may be otherwise in a moment."""
+_GIVEN_UP = "EINTR"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +28,12 @@ class Again:
     pause_seconds: float = 0.0
 
 
-def blocks_to_try_again(operation: Operation) -> Again:
-    """Find them in what was done so far; a pure function of it."""
+def blocks_to_try_again(operation: Operation, *, patient: bool) -> Again:
+    """Find them in what was done so far; a pure function of it.
+
+    The ``patient`` have until a deadline, and try what was given up again too.
+    """
+    passes = _PASSES | {_GIVEN_UP} if patient else _PASSES
     tries: dict[BlockId, int] = {}
     last_refusal: dict[BlockId, int] = {}
     last_done = 0
@@ -35,7 +41,7 @@ def blocks_to_try_again(operation: Operation) -> Again:
         if isinstance(outcome, Done):
             last_done = number
             tries.pop(block, None)
-        elif isinstance(outcome, Refused) and outcome.errno_name in _PASSES:
+        elif isinstance(outcome, Refused) and outcome.errno_name in passes:
             tries[block] = tries.get(block, 0) + 1
             last_refusal[block] = number
         else:

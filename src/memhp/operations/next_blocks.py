@@ -27,7 +27,7 @@ def go_on(operation: Operation, snapshot: Snapshot, *, patient: bool = False) ->
     found = _try(operation, snapshot, frozenset(refused))
     if found is not None or not refused:
         return found
-    again = blocks_to_try_again(operation)
+    again = blocks_to_try_again(operation, patient=patient)
     if again.pause_seconds and not patient:
         return None
     found = _try(operation, snapshot, frozenset(refused - again.blocks))

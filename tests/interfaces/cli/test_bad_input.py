@@ -34,7 +34,7 @@ def ask(tree: Path, words: str, capsys: pytest.CaptureFixture[str]) -> tuple[int
         ("offline memory999", ExitCode.USAGE, "has no memory999: see 'memhp ls'"),
         ("offline 0-999", ExitCode.USAGE, "see 'memhp ls' for the blocks that it has"),
         ("offline 0x90000000-0x9fffffff", ExitCode.USAGE, "has no memory block in 0x90000000"),
-        ("offline 900T", ExitCode.REFUSED, "could be tried; ask for less, or for a part with"),
+        ("offline 900T", ExitCode.REFUSED, "in use, or is the reserve of 64M; ask for less"),
         ("offline node7", ExitCode.USAGE, "has no memory block in node7"),
         ("offline dimm77", ExitCode.USAGE, "has no device 'dimm77'"),
         ("offline memory1 --accept fire", ExitCode.USAGE, "'fire' is no risk: there are: bindings"),

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from memhp.core.errors import MachineError, MemhpError, NotSupported
-from memhp.core.geometry import GIB, MIB, BlockId, NodeId
+from memhp.core.geometry import GIB, KIB, MIB, BlockId, NodeId
 from memhp.core.plan import OfflineBlock, Step
 from memhp.core.ranges import PhysRange
-from memhp.core.snapshot import Device, MemoryBlock, NodeInfo, Policy, Want, ZoneInfo
+from memhp.core.snapshot import Device, MemoryBlock, NodeInfo, Policy, Room, Want, ZoneInfo
 from memhp.core.words import (
     BlockState,
     DeviceKind,
@@ -133,6 +133,7 @@ def test_devices_of_a_real_guest(guest: Path) -> None:
         (Want.DEVICES, {"proc/iomem", MEMORY, "sys/bus", "sys/firmware/memory"}),
         (Want.IOMEM, {"proc/iomem"}),
         (Want.POLICY, {"proc/cmdline", MEMORY, "sys/module", "proc/sys/vm"}),
+        (Want.ROOM, {"proc/meminfo"}),
     ],
 )
 def test_a_part_reads_only_that_part(guest: Path, want: Want, folders: set[str]) -> None:
@@ -199,6 +200,14 @@ def test_a_kernel_that_has_less(tmp_path: Path) -> None:
     assert snapshot.blocks[0].valid_zones == ()
     assert (snapshot.zones, snapshot.nodes, snapshot.devices, snapshot.iomem) == ((), (), (), ())
     assert snapshot.policy == Policy()
+
+
+def test_what_it_can_do_without(tmp_path: Path) -> None:
+    root = save_tree(tmp_path, {0: SavedBlock()})
+    assert open_linux(str(root)).snapshot(Want.ROOM).room == Room()
+    (root / "proc").mkdir()
+    (root / "proc/meminfo").write_text("MemFree:       810812 kB\nMemAvailable:  730408 kB\n")
+    assert open_linux(str(root)).snapshot(Want.ROOM).room == Room(available_bytes=730408 * KIB)
 
 
 def test_addresses_that_are_hidden_are_none(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ from memhp.core.limits import Limits
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 _OFF = "off"
+_SHARE = 1 / 8
+"""Of the time until the deadline: what one block may cost the others."""
 
 
 def add_limit_options(parser: ArgumentParser) -> None:
@@ -15,7 +17,7 @@ def add_limit_options(parser: ArgumentParser) -> None:
         "--stall",
         metavar="TIME",
         help="give a block of a running machine up after this long without a page gone "
-        "(default: 60s; 'off')",
+        "(default: 60s, or an eighth of the time left where others can be tried; 'off')",
     )
     parser.add_argument(
         "--brake",
@@ -26,14 +28,22 @@ def add_limit_options(parser: ArgumentParser) -> None:
 
 
 def limits_of(args: Namespace) -> Limits:
-    """The limits that were asked for; raises ``ArgumentError``."""
-    limits = Limits()
-    stall, brake = limits.stall_seconds, limits.pressure_percent
+    """The limits that were asked for; raises ``ArgumentError``.
+
+    Where a part may do, a block that is stuck leaves time for the others; who
+    says how long it may be knows better.
+    """
+    limits = Limits(stall_share=_SHARE if _may_be_a_part(args) else None)
+    stall, share, brake = limits.stall_seconds, limits.stall_share, limits.pressure_percent
     if args.stall is not None:
-        stall = None if args.stall == _OFF else seconds_of(args.stall)
+        stall, share = None if args.stall == _OFF else seconds_of(args.stall), None
     if args.brake is not None:
         brake = None if args.brake == _OFF else _percent(args.brake)
-    return Limits(stall_seconds=stall, pressure_percent=brake)
+    return Limits(stall_seconds=stall, stall_share=share, pressure_percent=brake)
+
+
+def _may_be_a_part(args: Namespace) -> bool:
+    return hasattr(args, "all_or_nothing") and not args.all_or_nothing
 
 
 def seconds_of(text: str | None) -> float | None:

@@ -205,9 +205,8 @@ class LinuxMachine:
         if not isinstance(step.action, OfflineBlock) or not self._root.is_writable:
             return self._write(step, until, None)
         sight = sight_of(self._root, step.action.block)
-        return watched(
-            step, lambda watch: self._write(step, until, watch), sight, self._limits, tell
-        )
+        limits = self._limits.with_left(None if until is None else until - time.monotonic())
+        return watched(step, lambda watch: self._write(step, until, watch), sight, limits, tell)
 
     def _write(self, step: Step, until: float | None, watch: Watch | None) -> Outcome:
         return apply_logical(

@@ -1,11 +1,12 @@
 """A Linux machine's files as a snapshot; only what is asked for is read."""
 
-from memhp.core.snapshot import Policy, Snapshot, Want
+from memhp.core.snapshot import Policy, Room, Snapshot, Want
 from memhp.core.surroundings import Surroundings
 from memhp.machines.linux.blocks import read_blocks
 from memhp.machines.linux.devices import read_devices
 from memhp.machines.linux.iomem import read_iomem
 from memhp.machines.linux.list_blocks import read_block_size
+from memhp.machines.linux.meminfo import read_available
 from memhp.machines.linux.nodes import read_nodes
 from memhp.machines.linux.policy import read_command_line, read_policy
 from memhp.machines.linux.root import Root
@@ -34,6 +35,11 @@ def _surroundings(root: Root) -> Surroundings:
     return read_surroundings(root)
 
 
+def _room(root: Root) -> Room:
+    """What a machine can do without; of a model nobody knows how much is in use."""
+    return Room(available_bytes=read_available(root)) if root.mounted is None else Room()
+
+
 def take_snapshot(root: Root, *, name: str, identity: str, want: Want) -> Snapshot:
     """Read the parts asked for, and no others; raises ``MachineError``."""
     block_size_bytes = read_block_size(root)
@@ -57,6 +63,7 @@ def take_snapshot(root: Root, *, name: str, identity: str, want: Want) -> Snapsh
         devices=devices,
         iomem=iomem if Want.IOMEM in want else (),
         command_line=command_line,
+        room=_room(root) if Want.ROOM in want else Room(),
         policy=read_policy(root, command_line) if Want.POLICY in want else Policy(),
         surroundings=_surroundings(root) if Want.SURROUNDINGS in want else Surroundings(),
     )
