@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from inside_guest import inside
+from inside_guest import huge_pages, inside, pool_of
 from memhp.core.words import ExitCode
 from memhp.machines.lab.initrd import HOST
-from memhp.machines.lab.inside import DIMM, MEMORY, Inside, pinned
+from memhp.machines.lab.inside import BLOCKS, DIMM, MEMORY, Inside, pinned
 from memhp.machines.lab.kernels import KERNELS
 
 pytestmark = pytest.mark.kernel
@@ -122,6 +122,24 @@ def test_killed_between_steps_and_at_one_it_ends_as_described(here: Inside) -> N
         assert code == ExitCode.DONE or ended, (lines, word, text)
         now = there if ended or word == "resume" else now
         assert here.all_are(*now), (lines, word, text, here.blocks())
+
+
+@pytest.mark.parametrize("guest", [KERNELS[0]], indirect=True)
+def test_huge_pages_that_would_go_round_for_ever_are_out_of_the_way(here: Inside) -> None:
+    """On the only node those in use change places with free ones, until these are given back."""
+    first = f"memory{BLOCKS[0]}"
+    with huge_pages(here, total=12, used=8):
+        code, text = here.memhp(f"offline {first} --stall 1s")
+        assert (code, pool_of(here)) == (ExitCode.REFUSED, (12, 4, 0)), text
+        here.kill_after(f"offline {first} --prepare hugepages", 4)
+        # While a page is on its way, there may be one more of them.
+        assert pool_of(here)[1] in {0, 4}
+        code, text = here.memhp("resume 1")
+        assert (code, here.blocks()[BLOCKS[0]], pool_of(here)) == (0, OFFLINE, (12, 4, 0)), text
+        code, text = here.memhp("undo 1")
+        assert (code, text) == (0, f"online_movable {first}: done, in Movable\n")
+        assert pool_of(here) == (12, 4, 0)
+        assert here.run(f"[ -e {HOST}/tmp/held ]")[0] == 0
 
 
 @pytest.mark.parametrize("pages", [1, 2])

@@ -44,6 +44,18 @@ class ExpectDevice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectHugePages:
+    """How many huge pages of a size a node must hold just before a step."""
+
+    node: NodeId
+    size_bytes: int
+    count: int
+
+    def __str__(self) -> str:
+        return f"node{self.node}: {self.count} huge pages of {format_size(self.size_bytes)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OnlineBlock:
     """Write ``online_type`` to the block's ``state``."""
 
@@ -128,8 +140,56 @@ class AwaitDevice:
         return f"wait for a device{size} in place of {self.device}"
 
 
-Action = OnlineBlock | OfflineBlock | AddDevice | RemoveDevice | ResizeDevice | AwaitDevice
-Expectation = ExpectBlock | ExpectDevice
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropCaches:
+    """Have the kernel forget what it could read again: clean page cache, dentries, inodes."""
+
+    def __str__(self) -> str:
+        return "drop caches"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompactNode:
+    """Have the kernel move pages of a node together, so that large ones find room there."""
+
+    node: NodeId
+
+    def __str__(self) -> str:
+        return f"compact node{self.node}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldHugePages:
+    """Have a node hold so many huge pages of a size (``nr_hugepages``).
+
+    ``Done``: exactly so many are held. ``Partly``: there was no room for all of
+    them. Where fewer are to be held than are in use, those in use go back to
+    the kernel one by one, as nobody uses them any more.
+    """
+
+    node: NodeId
+    size_bytes: int
+    count: int
+
+    def __str__(self) -> str:
+        size = format_size(self.size_bytes)
+        return f"hold {self.count} huge pages of {size} on node{self.node}"
+
+
+Preparing = DropCaches | CompactNode | HoldHugePages
+"""What is done before blocks go offline, so that they do."""
+Action = (
+    OnlineBlock
+    | OfflineBlock
+    | AddDevice
+    | RemoveDevice
+    | ResizeDevice
+    | AwaitDevice
+    | DropCaches
+    | CompactNode
+    | HoldHugePages
+)
+Expectation = ExpectBlock | ExpectDevice | ExpectHugePages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +237,9 @@ def touched_by(steps: Iterable[Step], snapshot: Snapshot) -> tuple[MemoryBlock |
                 devices.add(name)
             case AwaitDevice(device=name):
                 devices.add(name)
+            case DropCaches() | CompactNode() | HoldHugePages():
+                # A pool is looked at by its step, and is no part of the structure.
+                pass
     found: list[MemoryBlock | Device] = [
         block for block in snapshot.blocks if block.block in blocks or block.device in devices
     ]
