@@ -1,10 +1,12 @@
 """What is planned before blocks go, and what of it is put back: pure functions of snapshots."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from memhp.core.errors import CannotPlan
+from memhp.core.census import PageKind
+from memhp.core.errors import CannotPlan, JournalError
 from memhp.core.geometry import GIB, MIB, BlockId, NodeId
 from memhp.core.outcome import Done, Outcome, Partly, Refused
 from memhp.core.plan import ExpectHugePages, HoldHugePages, Plan, Step, plan_of
@@ -13,6 +15,10 @@ from memhp.core.snapshot import Device, MemoryBlock, Snapshot, Want
 from memhp.core.surroundings import HugePool, Surroundings, ZoneRoom
 from memhp.core.targets import Blocks
 from memhp.core.words import BlockState, DeviceKind, Ending, OnlineType, Preparation, ZoneType
+from memhp.machines.model import ModelMachine
+from memhp.machines.open import open_machine
+from memhp.model.store import StateFile
+from memhp.operations.conduct import Conductor
 from memhp.operations.found_again import outcome_found
 from memhp.operations.make_steps import hold_step, offline_step, online_step
 from memhp.operations.next_leg import ending_of, next_leg
@@ -322,3 +328,44 @@ def test_what_a_kill_has_left_of_a_pool_is_found(now: int, outcome: Outcome | No
     step = held(0, 2, 7)
     leg = done(BEFORE, step).legs[0]
     assert outcome_found(step, there, leg) == outcome
+
+
+BIG = """
+[[node]]
+memory = "8G"
+[[node]]
+memory = "4G"
+[workload]
+[[workload.step]]
+process = "db"
+grow = "hugetlb-1G"
+size = "1G"
+node = 1
+"""
+POOL = "/sys/devices/system/node/node0/hugepages/hugepages-1048576kB/nr_hugepages"
+
+
+def test_a_page_of_one_gib_moves_only_where_one_was_made_ready(tmp_path: Path) -> None:
+    """And undoing leaves a pool alone that somebody has changed since."""
+    path = tmp_path / "m.machine"
+    StateFile.create(path, BIG).close()
+    model = open_machine(f"model:{path}")
+    assert isinstance(model, ModelMachine)
+    numbers = [b.block for b in model.snapshot(Want.BLOCKS).blocks]
+    census = model.census(numbers)
+    huge = next(n for n in numbers if census[n].pages.get(PageKind.HUGETLB))
+    conductor = Conductor(
+        machines={"m": model}, folder=tmp_path / "j", listener=lambda _event: None
+    )
+    operation = Operation(request=request(huge))
+    assert conductor.begin(operation) is Ending.REFUSED
+    ready = replace(operation, conditions=Conditions(prepare=HUGEPAGES))
+    assert conductor.begin(ready) is Ending.DONE
+    model.write_file(POOL, "3")
+    with pytest.raises(JournalError, match="node0 holds 3 huge pages of 1G, and it was not left"):
+        conductor.undo("2")
+    model.write_file(POOL, "1")
+    assert conductor.undo("2") is Ending.DONE
+    pools = model.snapshot(Want.HUGE_POOLS).surroundings.huge_pools
+    found = [(p.node, p.total, p.free, p.surplus) for p in pools if p.size_bytes == GIB]
+    assert found == [(0, 1, 0, 1), (1, 1, 1, 0)]

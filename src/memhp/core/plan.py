@@ -11,6 +11,11 @@ from memhp.core.targets import format_size
 from memhp.core.words import BlockState, OnlineType, ZoneType
 
 
+def huge_pages(count: int, size_bytes: int) -> str:
+    """So many huge pages of a size, in words."""
+    return f"{count} huge page{'' if count == 1 else 's'} of {format_size(size_bytes)}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpectBlock:
     """How a block must stand just before its step."""
@@ -52,7 +57,7 @@ class ExpectHugePages:
     count: int
 
     def __str__(self) -> str:
-        return f"node{self.node}: {self.count} huge pages of {format_size(self.size_bytes)}"
+        return f"node{self.node}: {huge_pages(self.count, self.size_bytes)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,8 +177,7 @@ class HoldHugePages:
     count: int
 
     def __str__(self) -> str:
-        size = format_size(self.size_bytes)
-        return f"hold {self.count} huge pages of {size} on node{self.node}"
+        return f"hold {huge_pages(self.count, self.size_bytes)} on node{self.node}"
 
 
 Preparing = DropCaches | CompactNode | HoldHugePages

@@ -3,10 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from memhp.core.errors import JournalError
-from memhp.core.plan import Action, HoldHugePages, OfflineBlock, OnlineBlock
+from memhp.core.plan import Action, HoldHugePages, OfflineBlock, OnlineBlock, huge_pages
 from memhp.core.snapshot import Device, MemoryBlock, Snapshots
 from memhp.core.surroundings import HugePool
-from memhp.core.targets import format_size
 from memhp.core.words import BlockState, ExitCode, OnlineType, ZoneType
 from memhp.operations.journal_records import Story
 from memhp.operations.operation import Thing, key_of, key_of_step, things_of
@@ -58,7 +57,7 @@ def _problem_of_pool(was: HugePool, asked: _Asked, now: Thing | None) -> str | N
     least = min((was.held, *counts)) if counts else 0
     if least <= now.held <= max((was.held, *counts)):
         return None
-    return f"node{now.node} holds {now.held} huge pages of {format_size(now.size_bytes)}"
+    return f"node{now.node} holds {huge_pages(now.held, now.size_bytes)}"
 
 
 def _problem(thing: MemoryBlock | Device, asked: _Asked, now: Mapping[str, Thing]) -> str | None:

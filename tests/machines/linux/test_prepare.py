@@ -153,7 +153,7 @@ def test_what_is_not_there_is_said_before_anything_is_done(tmp_path: Path, kerne
         "drop caches": f"there is no {folder}/{CACHES}: leave 'drop-caches' out of --prepare",
         "compact node1": f"there is no {folder}/{COMPACT}: the kernel was built without "
         "compaction; leave 'compact' out of --prepare",
-        "hold 1 huge pages of 1G on node1": f"there is no {folder}/sys/devices/system/node/node1/"
+        "hold 1 huge page of 1G on node1": f"there is no {folder}/sys/devices/system/node/node1/"
         "hugepages/hugepages-1048576kB/nr_hugepages: the kernel has no such huge pages; leave "
         "'hugepages' out of --prepare",
         "offline memory1": None,
