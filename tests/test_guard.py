@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
-GUARDED = ("/sys/devices/system/memory", "/sys/module", "/proc/sys")
+GUARDED = (
+    "/sys/devices/system/memory",
+    "/sys/devices/system/node",
+    "/sys/module",
+    "/proc/sys",
+)
 
 
 def mount_options(folder: str) -> set[str] | None:

@@ -107,5 +107,5 @@ def test_a_census_counts_every_kind() -> None:
 
 def test_all_is_every_part_of_a_snapshot() -> None:
     """But for what is dear, and asked for by name."""
-    assert list(Want.ALL | Want.SURROUNDINGS | Want.CENSUS) == list(Want)
-    assert len(list(Want)) == 10
+    assert list(Want.ALL | Want.SURROUNDINGS | Want.CENSUS | Want.HUGE_POOLS) == list(Want)
+    assert len(list(Want)) == 11

@@ -59,7 +59,7 @@ def test_nothing_is_left_out_of_the_unions() -> None:
     defined = {v for v in vars(request).values() if isinstance(v, type) and fields_of(v)}
     assert defined - {request.Conditions} >= set(get_args(Request))
     named = {"OnlineBlock", "OfflineBlock", "AddDevice", "RemoveDevice", "ResizeDevice"}
-    named |= {"AwaitDevice"}
+    named |= {"AwaitDevice", "DropCaches", "CompactNode", "HoldHugePages"}
     assert {kind.__name__ for kind in get_args(plan.Action)} == named
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from inside_guest import inside
+from inside_guest import huge_pages, inside, pool_of
 from memhp.core.words import ExitCode
 from memhp.machines.lab.initrd import HOST
 from memhp.machines.lab.inside import BLOCKS, DIMM, HOG, MEMORY, Inside, pinned
@@ -130,10 +130,9 @@ def test_killed_between_steps_and_at_one_it_ends_as_described(here: Inside) -> N
         assert here.all_are(*now), (lines, word, text, here.blocks())
 
 
+@pytest.mark.parametrize("guest", [KERNELS[0]], indirect=True)
 def test_the_brake_pauses_and_ends_the_run_and_lets_go(here: Inside) -> None:
     """Under pressure that the kernel measures; nothing is done until it falls."""
-    if here.guest.shape.kernel != KERNELS[0]:
-        pytest.skip("one kernel measures it as the other does")
     with here.pressed(10):
         words = f"$(cat {HOST}{HOG}) {BLOCKS[-1]} {BLOCKS[-2]}"
         _, text = here.run(f"host env -u {NO_LIVE_WRITES} {sys.executable} {PROGRAM} {words}")
@@ -144,6 +143,24 @@ def test_the_brake_pauses_and_ends_the_run_and_lets_go(here: Inside) -> None:
     assert (went_on["outcome"], went_on["paused"] > 0) == ("Done", True)
     states = [here.blocks()[number][0] for number in BLOCKS[-2:]]
     assert states == ["offline", "online"]
+
+
+@pytest.mark.parametrize("guest", [KERNELS[0]], indirect=True)
+def test_huge_pages_that_would_go_round_for_ever_are_out_of_the_way(here: Inside) -> None:
+    """On the only node those in use change places with free ones, until these are given back."""
+    first = f"memory{BLOCKS[0]}"
+    with huge_pages(here, total=12, used=8):
+        code, text = here.memhp(f"offline {first} --stall 1s")
+        assert (code, pool_of(here)) == (ExitCode.REFUSED, (12, 4, 0)), text
+        here.kill_after(f"offline {first} --prepare hugepages", 4)
+        # While a page is on its way, there may be one more of them.
+        assert pool_of(here)[1] in {0, 4}
+        code, text = here.memhp("resume 1")
+        assert (code, here.blocks()[BLOCKS[0]], pool_of(here)) == (0, OFFLINE, (12, 4, 0)), text
+        code, text = here.memhp("undo 1")
+        assert (code, text) == (0, f"online_movable {first}: done, in Movable\n")
+        assert pool_of(here) == (12, 4, 0)
+        assert here.run(f"[ -e {HOST}/tmp/held ]")[0] == 0
 
 
 @pytest.mark.parametrize("pages", [1, 2])

@@ -287,6 +287,7 @@ def test_it_can_what_it_says(machine: Machine) -> None:
         Ability.REMOVE_DEVICE,
         Ability.RESIZE_DEVICE,
         Ability.CENSUS,
+        Ability.HUGEPAGES,
     }
 
 

@@ -25,9 +25,9 @@ from memhp.core.request import (
     Request,
     Resize,
 )
-from memhp.core.snapshot import Snapshot
+from memhp.core.snapshot import Snapshot, Want
 from memhp.core.targets import Blocks, DeviceTarget
-from memhp.core.words import Ending, OnlineType
+from memhp.core.words import Ending, OnlineType, Preparation
 from memhp.machines.open import open_machine
 from memhp.model.store import StateFile
 from memhp.operations.conduct import Conductor
@@ -95,19 +95,66 @@ OPERATIONS: dict[str, tuple[Request, Conditions]] = {
 }
 
 
+ONE_NODE = """
+[[node]]
+memory = "512M"
+[workload]
+[[workload.step]]
+process = "db"
+grow = "hugetlb-2M"
+size = "130M"
+[[workload.step]]
+process = "batch"
+grow = "hugetlb-2M"
+size = "4M"
+[[workload.step]]
+process = "batch"
+exit = true
+"""
+"""Huge pages in use and free ones, between which they would go round for ever."""
+TWO_NODES = """
+command_line = "movable_node memhp_default_state=online"
+[[node]]
+memory = "1G"
+[[node]]
+memory = "256M"
+hotpluggable = true
+[workload]
+[[workload.step]]
+process = "db"
+grow = "hugetlb-2M"
+size = "6M"
+node = 1
+"""
+HUGEPAGES = (Preparation.HUGEPAGES,)
+PREPARED: dict[str, tuple[str, Request, Conditions]] = {
+    "pools of the only node are out of the way, and put back": (
+        ONE_NODE,
+        Offline(targets=(Blocks(blocks=(BlockId(1),)),)),
+        Conditions(prepare=HUGEPAGES),
+    ),
+    "pools of other nodes grow, and all is put back": (
+        TWO_NODES,
+        Offline(targets=(Blocks(blocks=(BlockId(8), BlockId(0))),)),
+        Conditions(prepare=HUGEPAGES, all_or_nothing=True),
+    ),
+}
+
+
 def standing(snapshot: Snapshot) -> Any:
-    """What an operation promises: states, zones, devices."""
+    """What an operation promises: states, zones, devices, pools of huge pages."""
     blocks = [(b.block, b.state.value, b.zone and b.zone.value) for b in snapshot.blocks]
     devices = [
         (d.name, d.requested_bytes, d.plugged_bytes, [str(r) for r in d.ranges])
         for d in snapshot.devices
         if d.present
     ]
-    return blocks, devices
+    pools = [(pool.name, pool.held) for pool in snapshot.surroundings.huge_pools]
+    return blocks, devices, pools
 
 
 def look(machine: Path) -> Any:
-    return standing(open_machine(f"model:{machine}").snapshot())
+    return standing(open_machine(f"model:{machine}").snapshot(Want.ALL | Want.HUGE_POOLS))
 
 
 def conductor(machine: Path, folder: Path, *, runs: bool = False) -> Conductor:
@@ -139,16 +186,35 @@ def test_a_kill_at_every_write(
 ) -> None:
     request, conditions = OPERATIONS[name]
     operation = Operation(request=request, conditions=conditions)
+    points = kill_at_every_write(operation, fresh, in_ram, runs=runs)
+    tell(record_property, f"{name}, in runs" if runs else name, points)
+
+
+@pytest.mark.parametrize("name", PREPARED)
+def test_a_kill_at_every_write_of_what_is_prepared(
+    name: str, in_ram: Path, record_property: Note
+) -> None:
+    text, request, conditions = PREPARED[name]
+    fresh = in_ram / "fresh.machine"
+    StateFile.create(fresh, text).close()
+    operation = Operation(request=request, conditions=conditions)
+    tell(record_property, name, kill_at_every_write(operation, fresh, in_ram, every=2))
+
+
+def kill_at_every_write(
+    operation: Operation, fresh: Path, in_ram: Path, *, runs: bool = False, every: int = 1
+) -> int:
+    """Kill it at every write, or in turns for who goes on and who goes back; tells how often."""
     machine, folder = in_ram / "m.machine", in_ram / "journal"
     before = look(fresh)
     shutil.copy(fresh, machine)
     ending = conductor(machine, folder, runs=runs).begin(operation)
     after = look(machine)
-    if ending is not Ending.PUT_BACK and not isinstance(request, Replace):
+    if ending is not Ending.PUT_BACK and not isinstance(operation.request, Replace):
         assert after != before
     points = 0
-    for how in ("resume", "undo"):
-        for point in range(2000):
+    for turn, how in enumerate(("resume", "undo")):
+        for point in range(turn % every, 2000, every):
             shutil.rmtree(folder)
             shutil.copy(fresh, machine)
             machine.with_name(machine.name + "-journal").unlink(missing_ok=True)
@@ -161,8 +227,8 @@ def test_a_kill_at_every_write(
             check(how, machine, folder, (before, after, ending), point)
         else:
             pytest.fail("the operation never came to its end")
-    tell(record_property, f"{name}, in runs" if runs else name, points)
     assert points > 20
+    return points
 
 
 def check(

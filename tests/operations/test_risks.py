@@ -1,19 +1,24 @@
 """What a plan may hurt: each risk is seen, refused, and taken where it is accepted."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
+from memhp.core.census import BlockCensus, PageKind
 from memhp.core.errors import CannotPlan
 from memhp.core.geometry import MIB, BlockId, NodeId
+from memhp.core.machine import Machine
 from memhp.core.plan import OfflineBlock, OnlineBlock, Plan, Step
-from memhp.core.request import Conditions, Offline, Online
+from memhp.core.request import Conditions, Evacuate, Offline, Online, Remove, Replace, Request
 from memhp.core.snapshot import MemoryBlock, Snapshot, Want
 from memhp.core.surroundings import Binding, Risk, Surroundings, Swap, ZoneRoom
-from memhp.core.targets import Blocks
+from memhp.core.targets import Blocks, DeviceTarget
 from memhp.core.words import BlockState, Ending, OnlineType, ZoneType
 from memhp.machines.open import open_machine
+from memhp.model.store import StateFile
 from memhp.operations.conduct import Conductor
 from memhp.operations.journal import Journals
 from memhp.operations.operation import Operation
@@ -199,6 +204,86 @@ def test_a_ratio_that_is_bad_already_keeps_nobody_from_making_it_better() -> Non
         *(block(n, 0, ZoneType.MOVABLE) for n in range(1, 40)),
     )
     assert dangers_of(taking(39), {"m": machine(Surroundings(), blocks)}) == ()
+
+
+def counted(poisoned: int) -> Snapshot:
+    """A machine of which the four blocks of node 1 were counted."""
+    kinds = {PageKind.FREE: 32768 - poisoned, PageKind.POISONED: poisoned}
+    census = {BlockId(n): BlockCensus(block=BlockId(n), pages=kinds) for n in range(4, 8)}
+    return replace(machine(Surroundings()), census=census)
+
+
+def test_a_block_that_would_never_come_back() -> None:
+    assert dangers_of(taking(5, 4), {"m": counted(0)}) == ()
+    [danger] = dangers_of(taking(5, 4), {"m": counted(2)})
+    assert (danger.risk, danger.why) == (
+        Risk.POISONED,
+        "memory4-5 holds poisoned pages: Linux takes such a block offline, and from 6.12 on "
+        "never brings it online again",
+    )
+
+
+POISONED = """
+command_line = "memhp_default_state=online_movable"
+[[node]]
+memory = "2G"
+[[dimm]]
+size = "256M"
+[[failures.poisoned]]
+address = "0x100000000"
+pages = 2
+"""
+
+
+class Counting:
+    """A machine that remembers which blocks it was asked to count."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self.counted: list[tuple[BlockId, ...]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._machine, name)
+
+    def census(self, blocks: Sequence[BlockId]) -> Mapping[BlockId, BlockCensus]:
+        self.counted.append(tuple(blocks))
+        return self._machine.census(blocks)
+
+
+TWO = (BlockId(32), BlockId(33))
+
+
+@pytest.mark.parametrize(
+    ("request_", "accept", "ending", "looks"),
+    [
+        (Offline(targets=(Blocks(blocks=TWO),)), (), None, 1),
+        (Evacuate(targets=(DeviceTarget(name="dimm0"),)), (), None, 1),
+        (Offline(targets=(Blocks(blocks=(TWO[1],)),)), (), Ending.DONE, 1),
+        (Offline(targets=(Blocks(blocks=TWO),)), (Risk.POISONED,), Ending.DONE, 0),
+        (Remove(device="dimm0"), (), Ending.DONE, 0),
+        (Replace(device="dimm0"), (), Ending.DONE, 0),
+    ],
+    ids=["offline", "evacuate", "another block", "accepted", "remove", "replace"],
+)
+def test_only_what_should_come_back_is_counted_and_once(
+    request_: Request, accept: tuple[Risk, ...], ending: Ending | None, looks: int, tmp_path: Path
+) -> None:
+    """A device with poisoned pages is taken out for them: nobody has to be asked for that."""
+    path = tmp_path / "m.machine"
+    StateFile.create(path, POISONED).close()
+    there = Counting(open_machine(f"model:{path}"))
+    before = there.snapshot()
+    conductor = Conductor(
+        machines={"m": cast(Machine, there)}, folder=tmp_path / "j", listener=lambda _event: None
+    )
+    operation = Operation(request=request_, conditions=Conditions(accept=accept))
+    if ending is None:
+        with pytest.raises(CannotPlan, match="--accept poisoned"):
+            conductor.begin(operation)
+        assert there.snapshot() == before
+    else:
+        assert conductor.begin(operation) is ending
+    assert len(there.counted) == looks
 
 
 def test_every_risk_has_to_be_accepted() -> None:

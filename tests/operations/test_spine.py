@@ -232,7 +232,7 @@ def test_what_cannot_come_back_does_not_keep_the_others(memhp: Shell) -> None:
     with StateFile.open(memhp.machine) as state, state.change("poison") as kernel:
         memory = "/sys/devices/system/memory"
         Tree(kernel).write(f"{memory}/hard_offline_page", hex(36 << 27))
-    assert memhp("offline", "35-38")[0] == 0
+    assert memhp("offline", "35-38", "--accept", "poisoned")[0] == 0
     code, out, _ = memhp("undo")
     assert (code, memhp.states()) == (64, "MMMM-MMM")
     assert "online_movable memory36: refused: the block holds a poisoned page [EHWPOISON" in out

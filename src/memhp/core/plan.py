@@ -11,6 +11,11 @@ from memhp.core.targets import format_size
 from memhp.core.words import BlockState, OnlineType, ZoneType
 
 
+def huge_pages(count: int, size_bytes: int) -> str:
+    """So many huge pages of a size, in words."""
+    return f"{count} huge page{'' if count == 1 else 's'} of {format_size(size_bytes)}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpectBlock:
     """How a block must stand just before its step."""
@@ -41,6 +46,18 @@ class ExpectDevice:
             "" if self.requested_bytes is None else f", {format_size(self.requested_bytes)} asked"
         )
         return f"{self.device}: {'present' if self.present else 'absent'}{size}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectHugePages:
+    """How many huge pages of a size a node must hold just before a step."""
+
+    node: NodeId
+    size_bytes: int
+    count: int
+
+    def __str__(self) -> str:
+        return f"node{self.node}: {huge_pages(self.count, self.size_bytes)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,8 +145,55 @@ class AwaitDevice:
         return f"wait for a device{size} in place of {self.device}"
 
 
-Action = OnlineBlock | OfflineBlock | AddDevice | RemoveDevice | ResizeDevice | AwaitDevice
-Expectation = ExpectBlock | ExpectDevice
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropCaches:
+    """Have the kernel forget what it could read again: clean page cache, dentries, inodes."""
+
+    def __str__(self) -> str:
+        return "drop caches"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompactNode:
+    """Have the kernel move pages of a node together, so that large ones find room there."""
+
+    node: NodeId
+
+    def __str__(self) -> str:
+        return f"compact node{self.node}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldHugePages:
+    """Have a node hold so many huge pages of a size (``nr_hugepages``).
+
+    ``Done``: exactly so many are held. ``Partly``: there was no room for all of
+    them. Where fewer are to be held than are in use, those in use go back to
+    the kernel one by one, as nobody uses them any more.
+    """
+
+    node: NodeId
+    size_bytes: int
+    count: int
+
+    def __str__(self) -> str:
+        return f"hold {huge_pages(self.count, self.size_bytes)} on node{self.node}"
+
+
+Preparing = DropCaches | CompactNode | HoldHugePages
+"""What is done before blocks go offline, so that they do."""
+Action = (
+    OnlineBlock
+    | OfflineBlock
+    | AddDevice
+    | RemoveDevice
+    | ResizeDevice
+    | AwaitDevice
+    | DropCaches
+    | CompactNode
+    | HoldHugePages
+)
+Expectation = ExpectBlock | ExpectDevice | ExpectHugePages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +241,9 @@ def touched_by(steps: Iterable[Step], snapshot: Snapshot) -> tuple[MemoryBlock |
                 devices.add(name)
             case AwaitDevice(device=name):
                 devices.add(name)
+            case DropCaches() | CompactNode() | HoldHugePages():
+                # A pool is looked at by its step, and is no part of the structure.
+                pass
     found: list[MemoryBlock | Device] = [
         block for block in snapshot.blocks if block.block in blocks or block.device in devices
     ]

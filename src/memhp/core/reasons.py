@@ -26,7 +26,7 @@ _MEANINGS = {
     "signal backoff": "it was interrupted, and the block is online as before",
     "unmovable page": "a page in it was given away by a driver that still holds it",
     "failure to dissolve huge pages": "free huge pages in it are promised to somebody, or there "
-    "is no memory to take them apart; free some, or lower the pool",
+    "is no memory to take them apart; add some on another node, as '--prepare hugepages' does",
     "no room for the memory map": "the kernel zones have too little free memory for the page "
     "structures, 1/64 of what is added",
     "not aligned to the memory block size": "start and size have to be multiples of it",

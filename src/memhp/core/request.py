@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from memhp.core.geometry import BlockId, NodeId
 from memhp.core.surroundings import Risk
 from memhp.core.targets import Target, format_change, format_size
-from memhp.core.words import OnlineType
+from memhp.core.words import OnlineType, Preparation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,12 +156,14 @@ class Conditions:
 
     ``all_or_nothing``: where it cannot be done, everything is put back in the
     zone that it had. ``at_least_bytes`` is enough where it is less than all.
-    ``accept`` names the risks that are taken.
+    ``accept`` names the risks that are taken, ``prepare`` what is done before
+    blocks go offline.
     """
 
     all_or_nothing: bool = False
     at_least_bytes: int | None = None
     accept: tuple[Risk, ...] = ()
+    prepare: tuple[Preparation, ...] = ()
 
 
 def _listed(targets: tuple[Target, ...]) -> str:

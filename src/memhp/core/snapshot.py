@@ -23,7 +23,7 @@ class Want(Flag):
 
     ``ALL`` is what a machine is, without what takes long and is read where it is
     asked for by name: the census, and ``SURROUNDINGS``, what runs on it, which
-    costs a look at every process.
+    costs a look at every process. ``HUGE_POOLS`` are a part of that.
     """
 
     NOTHING = 0
@@ -37,6 +37,7 @@ class Want(Flag):
     HOST = auto()
     SURROUNDINGS = auto()
     CENSUS = auto()
+    HUGE_POOLS = auto()
     ALL = BLOCKS | ZONES | NODES | DEVICES | IOMEM | POLICY | ROOM | HOST
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from memhp.core.geometry import NodeId
+from memhp.core.geometry import KIB, NodeId
 from memhp.core.words import ZoneType
 
 
@@ -15,17 +15,39 @@ class Risk(StrEnum):
     CRASH_KERNEL = "crash-kernel"
     ROOM = "room"
     RATIO = "ratio"
+    POISONED = "poisoned"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HugePool:
-    """The huge pages of one size on one node (``nodeN/hugepages/``); counts are huge pages."""
+    """The huge pages of one size on one node (``nodeN/hugepages/``); counts are huge pages.
+
+    ``surplus`` of them go back to the kernel as soon as nobody uses them;
+    ``promised`` free ones of this size, on whatever node, are kept for mappings
+    that have not touched them yet (``resv_hugepages``).
+    """
 
     node: NodeId
     size_bytes: int
     total: int
     free: int
     surplus: int
+    promised: int = 0
+
+    @property
+    def name(self) -> str:
+        """What identifies it on its machine: the name of its folder."""
+        return f"node{self.node}/hugepages-{self.size_bytes // KIB}kB"
+
+    @property
+    def held(self) -> int:
+        """How many stay, used or not: what was asked for in ``nr_hugepages``."""
+        return self.total - self.surplus
+
+    @property
+    def used(self) -> int:
+        """How many somebody has."""
+        return self.total - self.free
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

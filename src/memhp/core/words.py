@@ -76,6 +76,22 @@ class Ability(StrEnum):
     REMOVE_DEVICE = "remove-device"
     RESIZE_DEVICE = "resize-device"
     CENSUS = "census"
+    COMPACT = "compact"
+    DROP_CACHES = "drop-caches"
+    HUGEPAGES = "hugepages"
+
+
+class Preparation(StrEnum):
+    """What can be done before blocks go offline, so that they do; an ability has the same word."""
+
+    COMPACT = "compact"
+    DROP_CACHES = "drop-caches"
+    HUGEPAGES = "hugepages"
+
+    @property
+    def ability(self) -> Ability:
+        """What a machine must be able to do for it."""
+        return Ability(self.value)
 
 
 class ExitCode(IntEnum):

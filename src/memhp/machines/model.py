@@ -16,9 +16,13 @@ from memhp.core.outcome import Done, Outcome, Partly, Refused, Unanswered
 from memhp.core.plan import (
     AddDevice,
     AwaitDevice,
+    CompactNode,
+    DropCaches,
     Expectation,
     ExpectBlock,
     ExpectDevice,
+    ExpectHugePages,
+    HoldHugePages,
     OfflineBlock,
     OnlineBlock,
     RemoveDevice,
@@ -28,6 +32,7 @@ from memhp.core.plan import (
 from memhp.core.snapshot import Device, HostBudget, MemoryBlock, Snapshot, Want
 from memhp.core.targets import format_size
 from memhp.core.words import Ability, BlockState, ZoneType
+from memhp.machines.model_huge_pages import held_now, hold
 from memhp.model.acpi_memory import Verdict, eject, plug_in
 from memhp.model.blocks import Block
 from memhp.model.boot_inputs import BootInputs, inputs_of
@@ -94,6 +99,7 @@ class ModelMachine:
             Ability.REMOVE_DEVICE,
             Ability.RESIZE_DEVICE,
             Ability.CENSUS,
+            Ability.HUGEPAGES,
         }
     )
 
@@ -274,6 +280,10 @@ def _check_expectation(kernel: Kernel, expect: Expectation | None) -> None:
                 raise _NotAsExpected(
                     f"expected {expect}, found {_shown_device(name, found, asked)}"
                 )
+        case ExpectHugePages(count=count):
+            held = held_now(kernel, expect)
+            if held != count:
+                raise _NotAsExpected(f"expected {expect}, found {held}")
         case None:
             pass
 
@@ -310,6 +320,10 @@ def _apply(kernel: Kernel, step: Step, tell: Tell) -> Outcome:
             return _resized(kernel, step, step.action, tell)
         case AwaitDevice():
             return Unanswered(asked=str(step))
+        case HoldHugePages():
+            return hold(kernel, step, step.action)
+        case DropCaches() | CompactNode():
+            raise _NotAsExpected("a model reclaims and compacts nothing")
 
 
 def _resized(kernel: Kernel, step: Step, action: ResizeDevice, tell: Tell) -> Outcome:

@@ -34,7 +34,7 @@ from memhp.model.pages.frames import (
 from memhp.model.pages.frames import (
     UNMOVABLE as UNMOVABLE_CODE,
 )
-from memhp.model.pages.holding import Holding
+from memhp.model.pages.hugetlb import node_of
 from memhp.model.pages.isolate import describe, find_obstacle
 from memhp.model.pages.machine_pages import MachinePages
 from memhp.model.pages.words import KINDS, PageKind
@@ -169,7 +169,7 @@ def _rooms(kernel: Kernel, pages: MachinePages) -> tuple[NodeRoom, ...]:
 
 def _room_of(pages: MachinePages, node: NodeId) -> NodeRoom:
     areas = [area for area in pages.areas if area.node == node and area.populated]
-    idle = [h.kind for h in pages.hugetlb.idle if _node_of(pages, h) == node]
+    idle = [h.kind for h in pages.hugetlb.idle if node_of(pages, h) == node]
     return NodeRoom(
         node=node,
         kernel_free=sum(_free(area) for area in areas if area.zone is not ZoneType.MOVABLE),
@@ -177,11 +177,6 @@ def _room_of(pages: MachinePages, node: NodeId) -> NodeRoom:
         free_huge=idle.count(PageKind.HUGETLB),
         free_gigantic=idle.count(PageKind.GIGANTIC),
     )
-
-
-def _node_of(pages: MachinePages, holding: Holding) -> NodeId | None:
-    area = pages.area_of(int(pages.holders.heads(holding)[0]))
-    return None if area is None else area.node
 
 
 def _free(area: Area) -> int:

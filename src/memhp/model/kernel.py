@@ -8,6 +8,7 @@ from memhp.core.census import PageKind
 from memhp.core.command_line import CommandLine
 from memhp.core.geometry import NodeId, bytes_of, pages_of
 from memhp.core.ranges import PhysRange
+from memhp.core.surroundings import HugePool
 from memhp.core.words import (
     BlockState,
     MemmapOnMemory,
@@ -113,6 +114,12 @@ class PageLevel(Protocol):
     def numbers(self, node: NodeId, zone: ZoneType) -> PageNumbers:
         """What the counters of a zone say."""
 
+    def huge_pools(self) -> Iterator[HugePool]:
+        """The pools of huge pages, as ``nodeN/hugepages/`` shows them."""
+
+    def hold_huge_pages(self, pool: HugePool, count: int) -> None:
+        """Have a node hold so many of a size, or as many as there is room for."""
+
     def refresh(self, kernel: "Kernel") -> None:
         """Take over marks and zonelists after a change of what is online."""
 
@@ -179,6 +186,10 @@ class Kernel:
     def populated_zones(self) -> Iterator[Zone]:
         """Every zone that has a present page."""
         return (zone for zone in self.zones.values() if zone.populated)
+
+    def huge_pools(self) -> Iterator[HugePool]:
+        """The pools of huge pages of each node that has memory; none where pages are not known."""
+        return iter(()) if self.pages is None else self.pages.huge_pools()
 
     def numbers(self, zone: Zone) -> PageNumbers:
         """What the counters of a zone say; all that no page says is free."""

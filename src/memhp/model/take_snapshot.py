@@ -41,9 +41,14 @@ def take_snapshot(kernel: Kernel, *, machine: str, identity: str, want: Want) ->
         command_line=kernel.line.text if Want.POLICY in want else "",
         policy=_policy(kernel) if Want.POLICY in want else Policy(),
         room=_room(kernel) if Want.ROOM in want else Room(),
-        surroundings=Surroundings(rooms=tuple(_rooms(kernel)))
-        if Want.SURROUNDINGS in want
-        else Surroundings(),
+        surroundings=_surroundings(kernel, want),
+    )
+
+
+def _surroundings(kernel: Kernel, want: Want) -> Surroundings:
+    return Surroundings(
+        rooms=tuple(_rooms(kernel)) if Want.SURROUNDINGS in want else (),
+        huge_pools=tuple(kernel.huge_pools()) if Want.HUGE_POOLS in want else (),
     )
 
 

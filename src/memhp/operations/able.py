@@ -8,6 +8,9 @@ from memhp.core.plan import (
     Action,
     AddDevice,
     AwaitDevice,
+    CompactNode,
+    DropCaches,
+    HoldHugePages,
     OfflineBlock,
     OnlineBlock,
     Plan,
@@ -22,6 +25,9 @@ _NEEDED: Mapping[type, Ability] = {
     AddDevice: Ability.ADD_DEVICE,
     RemoveDevice: Ability.REMOVE_DEVICE,
     ResizeDevice: Ability.RESIZE_DEVICE,
+    CompactNode: Ability.COMPACT,
+    DropCaches: Ability.DROP_CACHES,
+    HoldHugePages: Ability.HUGEPAGES,
 }
 
 
@@ -45,13 +51,8 @@ def check_able(plan: Plan, machines: Mapping[str, Machine], *, rights: bool = Tr
         if why is not None:
             raise NotSupported(machine=step.machine, operation=str(step), advice=why)
         if can and ability_for(step.action) not in can:
-            physical = not isinstance(step.action, OnlineBlock | OfflineBlock)
             raise NotSupported(
-                machine=step.machine,
-                operation=str(step),
-                advice="the physical phase is done from outside, by the host or by hand"
-                if physical
-                else "it can only be looked at",
+                machine=step.machine, operation=str(step), advice=_advice(step.action)
             )
 
 
@@ -60,3 +61,13 @@ def _why_not(machine: Machine, action: Action, *, rights: bool) -> str | None:
     if not isinstance(machine, Particular):
         return None
     return machine.why_not(action) or (machine.lacks_rights(action) if rights else None)
+
+
+def _advice(action: Action) -> str:
+    match action:
+        case OnlineBlock() | OfflineBlock():
+            return "it can only be looked at"
+        case DropCaches() | CompactNode() | HoldHugePages():
+            what = ability_for(action)
+            return f"only a Linux machine that runs can; leave '{what}' out of --prepare"
+    return "the physical phase is done from outside, by the host or by hand"

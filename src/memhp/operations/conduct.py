@@ -11,10 +11,11 @@ from memhp.core.events import Event, StepEnded
 from memhp.core.machine import KnownOtherwise, Machine, Settling
 from memhp.core.plan import Plan
 from memhp.core.request import Apply, Conditions, Undo
-from memhp.core.snapshot import Snapshots
+from memhp.core.snapshot import Snapshots, Want
 from memhp.core.words import Ending, ExitCode
 from memhp.operations.able import check_able
-from memhp.operations.converge import Note, converge, look_at
+from memhp.operations.converge import Note, converge, look_at, look_for
+from memhp.operations.count_planned import with_planned_counted
 from memhp.operations.execute import Listener, check_marks
 from memhp.operations.found_again import answer_found, found_again
 from memhp.operations.journal import Journal, Journals
@@ -30,7 +31,7 @@ from memhp.operations.journal_records import (
 from memhp.operations.known_state import check_known
 from memhp.operations.late_answers import still_pending
 from memhp.operations.machine_lock import lock_machines
-from memhp.operations.operation import Leg, Operation, before_of, things_of
+from memhp.operations.operation import Leg, Operation, before_of, holds_huge_pages, things_of
 from memhp.operations.risks import check_risks, want_for_risks
 from memhp.operations.untouchable import Pending, check_touched
 from memhp.operations.visible import check_visible
@@ -61,10 +62,13 @@ class Conductor:
         with self._lock(str(operation.request)), self._journal(operation) as kept:
             check_marks(plan, self.machines)
             check_able(plan, self.machines)
-            also = want_for_risks(plan.request)
+            pools = Want.HUGE_POOLS if holds_huge_pages(plan) else Want.NOTHING
+            also = want_for_risks(plan.request) | pools
             snapshots = look_at(self.machines, operation.request, also=also)
             check_touched(plan, snapshots, self._pending())
-            check_risks(plan, snapshots, conditions.accept)
+            accepted = conditions.accept
+            counted = with_planned_counted(plan, snapshots, self.machines, accepted)
+            check_risks(plan, counted, accepted)
             before = before_of(plan, snapshots)
             kept.note(Planned(plan=plan, before=before, back=False))
             leg = Leg(plan=plan, before=before)
@@ -88,7 +92,7 @@ class Conductor:
                     kept.listen(event)
                     self.listener(event)
 
-                snapshots = look_at(self.machines, story.begun.request)
+                snapshots = look_for(story.operation, self.machines)
                 check_visible(story.operation, snapshots)
                 story = self._answered(story, snapshots, kept)
                 operation = found_again(story, snapshots, tell)
@@ -112,7 +116,7 @@ class Conductor:
             operation = Operation(request=request, goal=goal)
             with self._journal(operation) as kept:
                 self._check_identities(name, story, only=only)
-                check_known(name, story, look_at(self.machines, request))
+                check_known(name, story, look_for(operation, self.machines))
                 return self._converge(operation, kept.note, kept.listen)
 
     def _as_named_in(self, story: Story) -> "Conductor":
@@ -150,7 +154,7 @@ class Conductor:
 
         def look(names: Mapping[str, str]) -> Snapshots:
             mine = {name: self.machines[here] for name, here in names.items()}
-            return look_at(mine, Undo(operation=""))
+            return look_at(mine, Undo(operation=""), also=Want.HUGE_POOLS)
 
         identities = {name: machine.identity for name, machine in self.machines.items()}
         return still_pending(Journals(self.folder), identities, look, now(), but=but)

@@ -15,8 +15,9 @@ from memhp.core.request import Request, Undo
 from memhp.core.snapshot import Snapshot, Snapshots, Want
 from memhp.core.words import Ability, BlockState, Ending
 from memhp.operations.able import check_able
+from memhp.operations.count_planned import with_planned_counted
 from memhp.operations.execute import Clock, Listener, execute
-from memhp.operations.journal_records import Planned, Record
+from memhp.operations.journal_records import Record, planned
 from memhp.operations.next_leg import account_of_it, ending_of, next_leg, want_for
 from memhp.operations.operation import Key, Leg, Operation, key_of
 from memhp.operations.risks import check_risks, want_for_risks
@@ -35,6 +36,12 @@ def look_at(machines: Machines, request: Request, *, also: Want = Want.NOTHING) 
     """Read what planning needs of every machine, under the names that steps carry."""
     want = want_for(request) | also
     return {name: _look_at(machine, name, want) for name, machine in machines.items()}
+
+
+def look_for(operation: Operation, machines: Machines, *, also: Want = Want.NOTHING) -> Snapshots:
+    """Read what going on with an operation needs."""
+    pools = Want.HUGE_POOLS if operation.wants_pools else Want.NOTHING
+    return look_at(machines, operation.request, also=also | pools)
 
 
 def _look_at(machine: Machine, name: str, want: Want) -> Snapshot:
@@ -82,7 +89,7 @@ def converge(
             machines,
             until=None if leg.back or leg.to_the_end else until,
             listener=tell,
-            back=leg.back,
+            back=leg.back or leg.settles,
             done=len(leg.outcomes),
             clock=clock,
         )
@@ -99,24 +106,27 @@ def converge(
             return _end(operation, snapshots, late=late, tell=tell, waiting=untouchable)
         check_touched(leg.plan, snapshots, pending)
         check_able(leg.plan, machines)
-        _check_first(leg.plan, operation, snapshots)
+        _check_first(leg.plan, operation, snapshots, machines)
         _pause(leg, until, clock, sleep)
-        note(Planned(plan=leg.plan, before=leg.before, back=leg.back, to_the_end=leg.to_the_end))
+        note(planned(leg))
         operation = carry_out(operation.with_leg(leg))
 
 
 def _seen(operation: Operation, machines: Machines) -> Snapshots:
     """What planning needs, and for the first plan what it may hurt."""
     also = Want.NOTHING if operation.legs else want_for_risks(operation.request)
-    snapshots = look_at(machines, operation.request, also=also)
+    snapshots = look_for(operation, machines, also=also)
     check_visible(operation, snapshots)
     return snapshots
 
 
-def _check_first(plan: Plan, operation: Operation, snapshots: Snapshots) -> None:
+def _check_first(
+    plan: Plan, operation: Operation, snapshots: Snapshots, machines: Machines
+) -> None:
     """The first plan alone is refused; what puts something back is not either."""
     if not operation.legs and not isinstance(operation.request, Undo):
-        check_risks(plan, snapshots, operation.conditions.accept)
+        accepted = operation.conditions.accept
+        check_risks(plan, with_planned_counted(plan, snapshots, machines, accepted), accepted)
 
 
 def _pause(leg: Leg, until: float | None, clock: Clock, sleep: Callable[[float], None]) -> None:

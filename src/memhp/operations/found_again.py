@@ -5,15 +5,21 @@ never answered may have been answered since. Both are read back, never assumed.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from memhp.core.errors import JournalError
 from memhp.core.events import StepEnded
+from memhp.core.huge_pages import came_of_holding
 from memhp.core.outcome import Done, Outcome, Partly, Refused, Unanswered
 from memhp.core.plan import (
     AddDevice,
     AwaitDevice,
+    CompactNode,
+    DropCaches,
     ExpectBlock,
     ExpectDevice,
+    ExpectHugePages,
+    HoldHugePages,
     OfflineBlock,
     OnlineBlock,
     RemoveDevice,
@@ -21,11 +27,12 @@ from memhp.core.plan import (
     Step,
 )
 from memhp.core.snapshot import Device, MemoryBlock, Snapshots
+from memhp.core.surroundings import HugePool
 from memhp.core.words import BlockState, ExitCode
 from memhp.operations.come_in_place import come_in_place_of
 from memhp.operations.execute import Listener
 from memhp.operations.journal_records import Story
-from memhp.operations.operation import Leg, Operation, Thing, block_of, things_of
+from memhp.operations.operation import Leg, Operation, Thing, block_of, key_of_step, things_of
 from memhp.operations.plan_zones import in_zone
 
 Now = Mapping[str, Thing]
@@ -68,6 +75,9 @@ def outcome_found(step: Step, now: Now, leg: Leg) -> Outcome | None:
     """What came of a step that may have been asked for; ``None`` where it may still be asked."""
     if is_as_after(step, now):
         return _how_far(step, now, leg) or Done(note="found done")
+    if isinstance(step.action, HoldHugePages):
+        held = came_of_holding(step, _held(step, now))
+        return replace(held, reason="found so") if isinstance(held, Partly) else None
     device = now.get(step.action.device) if isinstance(step.action, RemoveDevice) else None
     if isinstance(device, Device) and device.pending:
         return Unanswered(asked=str(step))
@@ -120,6 +130,8 @@ def is_as_before(step: Step, now: Now, leg: Leg) -> bool:
             device = now.get(name)
             size = device.requested_bytes if isinstance(device, Device) else None
             return _present(now, name) == present and asked in {None, size}
+        case ExpectHugePages(count=count):
+            return _held(step, now) == count
     return True
 
 
@@ -141,6 +153,17 @@ def is_as_after(step: Step, now: Now) -> bool:
             return isinstance(found, Device) and found.requested_bytes == size_bytes
         case AwaitDevice() as action:
             return come_in_place_of(action, _devices(now)) is not None
+        case HoldHugePages(count=count):
+            return _held(step, now) == count
+        case DropCaches() | CompactNode():
+            # Nothing tells, and to do it once more does no harm.
+            return False
+
+
+def _held(step: Step, now: Now) -> int | None:
+    """How many huge pages the pool holds that a step is about."""
+    pool = now.get(key_of_step(step))
+    return pool.held if isinstance(pool, HugePool) else None
 
 
 def _come(step: Step, now: Now) -> str:

@@ -51,6 +51,18 @@ class Planned:
     before: Things
     back: bool
     to_the_end: bool = False
+    settles: bool = False
+
+
+def planned(leg: Leg) -> Planned:
+    """The record of a leg of which nothing was asked for yet."""
+    return Planned(
+        plan=leg.plan,
+        before=leg.before,
+        back=leg.back,
+        to_the_end=leg.to_the_end,
+        settles=leg.settles,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +163,7 @@ def _next(story: Story, record: Planned | Intended | Ended | Answered | Finished
                 before=record.before,
                 back=record.back,
                 to_the_end=record.to_the_end,
+                settles=record.settles,
             )
             return replace(story, operation=operation.with_leg(leg), intent=None)
         case Answered(outcome=outcome):

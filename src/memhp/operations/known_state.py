@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from memhp.core.errors import JournalError
-from memhp.core.plan import Action, OfflineBlock, OnlineBlock
+from memhp.core.plan import Action, HoldHugePages, OfflineBlock, OnlineBlock, huge_pages
 from memhp.core.snapshot import Device, MemoryBlock, Snapshots
+from memhp.core.surroundings import HugePool
 from memhp.core.words import BlockState, ExitCode, OnlineType, ZoneType
 from memhp.operations.journal_records import Story
 from memhp.operations.operation import Thing, key_of, key_of_step, things_of
@@ -20,7 +21,10 @@ def check_known(name: str, story: Story, snapshots: Snapshots) -> None:
         if machine in snapshots:
             now, asked = things_of(snapshots[machine]), _asked(story, machine)
             for thing in things:
-                _check(name, _problem(thing, asked, now))
+                if not isinstance(thing, HugePool):
+                    _check(name, _problem(thing, asked, now))
+                elif story.finished is not None:
+                    _check(name, _problem_of_pool(thing, asked, now.get(thing.name)))
 
 
 def _check(name: str, problem: str | None) -> None:
@@ -45,7 +49,18 @@ def _asked(story: Story, machine: str) -> _Asked:
     return found
 
 
-def _problem(thing: Thing, asked: _Asked, now: Mapping[str, Thing]) -> str | None:
+def _problem_of_pool(was: HugePool, asked: _Asked, now: Thing | None) -> str | None:
+    """What was asked of a pool, or less where only the kernel moved its pages."""
+    if not isinstance(now, HugePool):
+        return None
+    counts = [a.count for a in asked.get(was.name, ()) if isinstance(a, HoldHugePages)]
+    least = min((was.held, *counts)) if counts else 0
+    if least <= now.held <= max((was.held, *counts)):
+        return None
+    return f"node{now.node} holds {huge_pages(now.held, now.size_bytes)}"
+
+
+def _problem(thing: MemoryBlock | Device, asked: _Asked, now: Mapping[str, Thing]) -> str | None:
     if isinstance(thing, Device):
         return None
     if thing.device in asked:

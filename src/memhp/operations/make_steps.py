@@ -5,6 +5,8 @@ from memhp.core.plan import (
     AwaitDevice,
     ExpectBlock,
     ExpectDevice,
+    ExpectHugePages,
+    HoldHugePages,
     OfflineBlock,
     OnlineBlock,
     RemoveDevice,
@@ -12,6 +14,7 @@ from memhp.core.plan import (
     Step,
 )
 from memhp.core.snapshot import Device, MemoryBlock, Snapshot
+from memhp.core.surroundings import HugePool
 from memhp.core.words import OnlineType, ZoneType
 
 
@@ -85,3 +88,10 @@ def resize_step(snapshot: Snapshot, device: Device, requested_bytes: int) -> Ste
             device=device.name, present=True, requested_bytes=device.requested_bytes
         ),
     )
+
+
+def hold_step(machine: str, pool: HugePool, count: int) -> Step:
+    """The step that has a node hold so many huge pages, as its pool is now."""
+    expect = ExpectHugePages(node=pool.node, size_bytes=pool.size_bytes, count=pool.held)
+    action = HoldHugePages(node=pool.node, size_bytes=pool.size_bytes, count=count)
+    return Step(machine=machine, action=action, expect=expect)

@@ -22,7 +22,7 @@ def go_on(operation: Operation, snapshot: Snapshot, *, patient: bool = False) ->
     """
     refused = {n for step in operation.refused_steps() if (n := block_of(step)) is not None}
     strict = operation.conditions.all_or_nothing and operation.conditions.at_least_bytes is None
-    if refused and strict:
+    if strict and any(operation.refused_steps()):
         return None
     found = _try(operation, snapshot, frozenset(refused))
     if found is not None or not refused:
@@ -52,14 +52,15 @@ def is_complete(operation: Operation, snapshot: Snapshot) -> bool:
     first = next(operation.forward(), None)
     if first is None:
         return not _plan(operation, snapshot, frozenset()).steps
-    return len(done) >= len(first.plan.steps)
+    return len(done) >= sum(block_of(step) is not None for step in first.plan.steps)
 
 
 def _plan(operation: Operation, snapshot: Snapshot, refused: frozenset[int]) -> Plan:
+    done = sum(block_of(step) is not None for step in operation.done_steps())
     so_far: dict[str, Any] = {
         "without": refused,
         "enough_bytes": operation.conditions.at_least_bytes,
-        "already_bytes": len(list(operation.done_steps())) * snapshot.block_size_bytes,
+        "already_bytes": done * snapshot.block_size_bytes,
     }
     match operation.request:
         case Online() as request:

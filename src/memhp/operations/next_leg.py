@@ -1,7 +1,7 @@
 """What comes next in an operation: a pure function of what was done and fresh snapshots."""
 
-from memhp.core.outcome import Partly
-from memhp.core.plan import Plan, RemoveDevice
+from memhp.core.outcome import Done, Partly
+from memhp.core.plan import Plan, Preparing, RemoveDevice
 from memhp.core.request import (
     Add,
     Apply,
@@ -23,8 +23,10 @@ from memhp.operations.ahead import Ahead, ahead
 from memhp.operations.move_account import account_of, account_words
 from memhp.operations.operation import Key, Leg, Operation, before_of, refused_in, the_only
 from memhp.operations.plan_physical import plan_remove
+from memhp.operations.plan_prepare import check_pools, prepared
 from memhp.operations.plan_restore import is_restored, plan_restore
 from memhp.operations.resolve import device_meant
+from memhp.operations.settle_prepared import is_unsettled, plan_settle, takes_out
 
 _WANT = Want.BLOCKS | Want.DEVICES | Want.NODES
 _MOST_LEGS = 100
@@ -66,16 +68,20 @@ def next_leg(
     back = any(leg.back for leg in operation.legs)
     if not back and len(operation.legs) < _MOST_LEGS:
         found = _forward(operation, snapshots, late=late, untouchable=untouchable, patient=patient)
+        if found is not None and not takes_out(found.plan):
+            settling = _settling(operation, snapshots)
+            if settling is not None:
+                return settling
         if found is not None:
-            before = before_of(found.plan, snapshots)
+            plan = _with_preparations(operation, found.plan, snapshots)
             return Leg(
-                plan=found.plan,
-                before=before,
+                plan=plan,
+                before=before_of(plan, snapshots),
                 to_the_end=found.to_the_end,
                 pause_seconds=found.pause_seconds,
             )
     if is_complete(operation, snapshots) or not wants_back(operation, snapshots):
-        return None
+        return _settling(operation, snapshots)
     plan = _back(operation, snapshots, untouchable)
     if not plan.steps:
         return None
@@ -87,7 +93,7 @@ def ending_of(operation: Operation, snapshots: Snapshots) -> Ending:
     if operation.unanswered() is not None:
         return Ending.WAITING if operation.waits_for_a_person() else Ending.UNKNOWN
     if is_complete(operation, snapshots):
-        return Ending.DONE
+        return Ending.PARTLY if is_unsettled(operation) else Ending.DONE
     if wants_back(operation, snapshots) and is_restored(
         operation.request, operation.before(), snapshots
     ):
@@ -167,6 +173,26 @@ def _forward(
     return None if late else _simply_forward(operation, snapshots, patient=patient)
 
 
+def _with_preparations(operation: Operation, plan: Plan, snapshots: Snapshots) -> Plan:
+    """The plan with what was asked for before the first block of the operation goes."""
+    prepare = operation.conditions.prepare
+    if not prepare or any(takes_out(leg.plan) for leg in operation.forward()):
+        return plan
+    for snapshot in snapshots.values():
+        if not operation.legs:
+            check_pools(plan, prepare, snapshot)
+        plan = prepared(plan, prepare, snapshot)
+    return plan
+
+
+def _settling(operation: Operation, snapshots: Snapshots) -> Leg | None:
+    """The leg that puts back what was prepared; not a late one, and no part of the way."""
+    plan = plan_settle(operation, snapshots)
+    if not plan.steps:
+        return None
+    return Leg(plan=plan, before=before_of(plan, snapshots), to_the_end=True, settles=True)
+
+
 def _simply_forward(operation: Operation, snapshots: Snapshots, *, patient: bool) -> Ahead | None:
     """The same for what stops at the deadline as it stands."""
     match operation.request:
@@ -194,5 +220,13 @@ def _has_changed(operation: Operation, snapshots: Snapshots) -> bool:
         case Move() as request:
             account = account_of(operation, request, snapshots)
             return bool(account.taken_bytes or account.given_bytes)
-    partly = any(isinstance(out, Partly) for leg in operation.legs for out in leg.outcomes)
-    return partly or any(operation.done_steps())
+    if is_unsettled(operation):
+        return True
+    counts = isinstance(operation.request, Undo)
+    return any(
+        isinstance(outcome, Done | Partly)
+        for leg in operation.legs
+        for step, outcome in leg.results()
+        if (counts or not isinstance(step.action, Preparing))
+        and (isinstance(outcome, Partly) or not leg.back)
+    )

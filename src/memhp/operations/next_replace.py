@@ -33,7 +33,7 @@ def go_on(
 
     Raises what planners raise, on the first leg alone.
     """
-    went_well = not operation.legs or operation.legs[-1].went_well
+    went_well = all(leg.went_well for leg in list(operation.forward())[-1:])
     old, new = removed_device(operation), new_device(operation, snapshot)
     if old is None:
         return None if late or not went_well else _out(operation, request, snapshot)

@@ -8,10 +8,14 @@ on. What is touched is kept by machine, for a request may be about several.
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from memhp.core.geometry import KIB
 from memhp.core.outcome import Done, Outcome, Refused, Unanswered
 from memhp.core.plan import (
     AddDevice,
     AwaitDevice,
+    CompactNode,
+    DropCaches,
+    HoldHugePages,
     OfflineBlock,
     OnlineBlock,
     Plan,
@@ -22,10 +26,11 @@ from memhp.core.plan import (
 )
 from memhp.core.request import Conditions, Request
 from memhp.core.snapshot import Device, MemoryBlock, Snapshot, Snapshots
-from memhp.core.words import DeviceKind
+from memhp.core.surroundings import HugePool
+from memhp.core.words import DeviceKind, Preparation
 
-Thing = MemoryBlock | Device
-"""What can be touched: a block or a device, as a snapshot has it."""
+Thing = MemoryBlock | Device | HugePool
+"""What can be touched: a block, a device, a pool of huge pages, as a snapshot has it."""
 Things = Mapping[str, tuple[Thing, ...]]
 """Things of several machines, by the machines' names."""
 Key = tuple[str, str]
@@ -36,8 +41,9 @@ Key = tuple[str, str]
 class Leg:
     """A plan within an operation, what it touches as that was before, and what came of it.
 
-    ``back`` tells that it puts back what earlier legs have done; ``to_the_end``
-    that the deadline does not keep it from ending what is half done.
+    ``back`` tells that it puts back what earlier legs have done, and ``settles``
+    what they have prepared; ``to_the_end`` that the deadline does not keep it
+    from ending what is half done.
     ``outcomes`` are those of the first steps, in order; the others were not
     asked for. ``pause_seconds`` is waited for before it.
     """
@@ -46,6 +52,7 @@ class Leg:
     before: Things
     back: bool = False
     to_the_end: bool = False
+    settles: bool = False
     outcomes: tuple[Outcome, ...] = ()
     pause_seconds: float = 0.0
 
@@ -91,7 +98,7 @@ class Operation:
 
     def forward(self) -> Iterator[Leg]:
         """The legs towards what was asked for."""
-        return (leg for leg in self.legs if not leg.back)
+        return (leg for leg in self.legs if not leg.back and not leg.settles)
 
     def done_steps(self) -> Iterator[Step]:
         """Every step of the forward legs that was done."""
@@ -143,6 +150,18 @@ class Operation:
                         mine.setdefault(key_of(thing), thing)
         return {machine: tuple(mine.values()) for machine, mine in found.items()}
 
+    @property
+    def wants_pools(self) -> bool:
+        """Whether pools of huge pages have to be looked at, to go on or to go back."""
+        touched = (
+            thing
+            for things in (self.before(), self.goal)
+            for mine in things.values()
+            for thing in mine
+        )
+        hugepages = Preparation.HUGEPAGES in self.conditions.prepare
+        return hugepages or any(isinstance(thing, HugePool) for thing in touched)
+
     def with_leg(self, leg: Leg) -> "Operation":
         """The operation with one more leg."""
         return replace(self, legs=(*self.legs, leg))
@@ -178,11 +197,17 @@ def _before(steps: tuple[Step, ...], snapshot: Snapshot) -> tuple[Thing, ...]:
         for step in steps
         if isinstance(step.action, AddDevice) and step.action.device not in known
     )
-    return (*touched_by(steps, snapshot), *new)
+    return (*touched_by(steps, snapshot), *new, *_pools(steps, snapshot))
+
+
+def _pools(steps: tuple[Step, ...], snapshot: Snapshot) -> Iterator[HugePool]:
+    """Every node's pool of a size that a step is about: the kernel moves pages among them."""
+    sizes = {s.action.size_bytes for s in steps if isinstance(s.action, HoldHugePages)}
+    return (p for p in snapshot.surroundings.huge_pools if p.size_bytes in sizes)
 
 
 def key_of(thing: Thing) -> str:
-    """What identifies a block or a device on its machine."""
+    """What identifies a block, a device or a pool on its machine."""
     return f"memory{thing.block}" if isinstance(thing, MemoryBlock) else thing.name
 
 
@@ -205,11 +230,18 @@ def key_of_step(step: Step) -> str:
             return name
         case AwaitDevice(device=name):
             return name
+        case CompactNode(node=node):
+            return f"node{node}"
+        case DropCaches():
+            return "caches"
+        case HoldHugePages(node=node, size_bytes=size):
+            return f"node{node}/hugepages-{size // KIB}kB"
 
 
 def things_of(snapshot: Snapshot) -> dict[str, Thing]:
-    """The blocks and devices of a snapshot by key, to look many of them up."""
-    things: tuple[Thing, ...] = (*snapshot.blocks, *snapshot.devices)
+    """What a snapshot has by key, to look many of them up."""
+    pools = snapshot.surroundings.huge_pools
+    things: tuple[Thing, ...] = (*snapshot.blocks, *snapshot.devices, *pools)
     return {key_of(thing): thing for thing in things}
 
 
@@ -219,6 +251,11 @@ def block_of(step: Step) -> int | None:
         case OnlineBlock(block=number) | OfflineBlock(block=number):
             return number
     return None
+
+
+def holds_huge_pages(plan: Plan) -> bool:
+    """Whether a plan changes pools of huge pages."""
+    return any(isinstance(step.action, HoldHugePages) for step in plan.steps)
 
 
 def the_only(snapshots: Snapshots) -> Snapshot:

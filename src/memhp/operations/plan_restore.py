@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from memhp.core.plan import Plan, Step, plan_over
 from memhp.core.request import Request
 from memhp.core.snapshot import Device, MemoryBlock, Snapshot, Snapshots
+from memhp.core.surroundings import HugePool
 from memhp.core.words import BlockState, DeviceKind
 from memhp.operations.make_steps import (
+    hold_step,
     offline_step,
     online_step,
     put_in_step,
@@ -36,7 +38,8 @@ def plan_restore(
     order, each on all machines before the next, so that a host never has to
     find memory twice: what was not there goes and what grew shrinks; what
     shrank grows and what was there comes; blocks in another zone go offline;
-    blocks come online in the zone that they had.
+    blocks come online in the zone that they had. Pools of huge pages come last,
+    first those that shrank: then none is missing that is promised to somebody.
     """
     pasts = [
         _Past.of(snapshots[machine], things, without)
@@ -50,6 +53,8 @@ def plan_restore(
         _in,
         _offline,
         _online,
+        _more_huge,
+        _less_huge,
     )
     steps = tuple(step for phase in phases for past in pasts for step in phase(past))
     return plan_over(request, snapshots, steps)
@@ -106,6 +111,7 @@ class _Past:
 
     snapshot: Snapshot
     blocks: Mapping[int, MemoryBlock]
+    pools: tuple[HugePool, ...]
     devices: tuple[Device, ...]
     now: Mapping[str, Thing]
     leaving: frozenset[str]
@@ -119,6 +125,7 @@ class _Past:
         return cls(
             snapshot=snapshot,
             blocks={thing.block: thing for thing in things if isinstance(thing, MemoryBlock)},
+            pools=tuple(thing for thing in things if isinstance(thing, HugePool)),
             devices=devices,
             now=now,
             leaving=frozenset(d.name for d in devices if not d.present and _there(now, d)),
@@ -198,3 +205,20 @@ def _online(past: _Past) -> Iterator[Step]:
             continue
         if was.state is not BlockState.OFFLINE:
             yield online_step(past.snapshot, block, zone_word(was.zone))
+
+
+def _less_huge(past: _Past) -> Iterator[Step]:
+    """Those in use stay with whoever has them, and are given back after that by the kernel."""
+    return (step for step, more in _pools(past) if more < 0)
+
+
+def _more_huge(past: _Past) -> Iterator[Step]:
+    return (step for step, more in _pools(past) if more > 0)
+
+
+def _pools(past: _Past) -> Iterator[tuple[Step, int]]:
+    """Pools that hold another number than before, and how many more there were."""
+    for was in past.pools:
+        now = past.now.get(was.name)
+        if isinstance(now, HugePool) and now.held != was.held:
+            yield hold_step(past.snapshot.machine, now, was.held), was.held - now.held

@@ -231,7 +231,8 @@ def _huge_stay(
         yield Obstacle(
             what=f"{_count(used, 'huge page')} in use would change places with free ones "
             "of the same block for ever",
-            remedy="give the free huge pages back first (lower nr_hugepages), then it goes",
+            remedy="give the free huge pages back first (lower nr_hugepages), then it goes; "
+            "'--prepare hugepages' does",
             sure=used >= _LIVELOCK_PAGES,
         )
     elif used > free:

@@ -3,18 +3,20 @@
 Each is refused unless it was accepted by its name (``--accept``).
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from memhp.core.census import PageKind
 from memhp.core.errors import CannotPlan
 from memhp.core.geometry import NodeId
-from memhp.core.plan import OfflineBlock, OnlineBlock, Plan, RemoveDevice
+from memhp.core.plan import Plan
+from memhp.core.ranges import format_blocks
 from memhp.core.request import Add, Online, Request, Undo
-from memhp.core.snapshot import MemoryBlock, Snapshot, Snapshots, Want
+from memhp.core.snapshot import MemoryBlock, Snapshots, Want
 from memhp.core.surroundings import Binding, Risk, ZoneRoom
 from memhp.core.targets import format_size
-from memhp.core.words import BlockState, OnlineType, ZoneType
+from memhp.core.words import OnlineType, ZoneType
+from memhp.operations.what_goes import Change, change_of, online_blocks
 
 _MOST_NAMED = 3
 _MOST_MOVABLE_TO_KERNEL = 15
@@ -43,7 +45,7 @@ def dangers_of(plan: Plan, snapshots: Snapshots) -> tuple[Danger, ...]:
     """Every risk that a plan runs, by machine."""
     found = []
     for name, snapshot in snapshots.items():
-        change = _change_of(plan, name, snapshot)
+        change = change_of(plan, name, snapshot)
         if change.goes or change.comes:
             found += [
                 Danger(risk=risk, why=why)
@@ -65,57 +67,7 @@ def check_risks(plan: Plan, snapshots: Snapshots, accepted: tuple[Risk, ...]) ->
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Change:
-    """What a plan does to one machine: blocks that go, and that come with the zone's word."""
-
-    snapshot: Snapshot
-    goes: tuple[MemoryBlock, ...]
-    comes: tuple[tuple[MemoryBlock, OnlineType], ...]
-
-    @property
-    def taken(self) -> Counter[tuple[NodeId, ZoneType]]:
-        """Bytes that go, by node and zone."""
-        size = self.snapshot.block_size_bytes
-        taken: Counter[tuple[NodeId, ZoneType]] = Counter()
-        for block in self.goes:
-            if block.node is not None and block.zone is not None:
-                taken[block.node, block.zone] += size
-        return taken
-
-    @property
-    def shrinking(self) -> tuple[NodeId, ...]:
-        """The nodes that lose memory."""
-        return tuple(sorted({block.node for block in self.goes if block.node is not None}))
-
-    @property
-    def memory_nodes(self) -> tuple[NodeId, ...]:
-        """The nodes that have memory now."""
-        return tuple(sorted({b.node for b in _online(self.snapshot) if b.node is not None}))
-
-    def is_emptied(self, node: NodeId) -> bool:
-        """Whether nothing of a node stays online."""
-        going = {block.block for block in self.goes}
-        return all(b.block in going for b in _online(self.snapshot) if node in b.nodes)
-
-
-def _change_of(plan: Plan, machine: str, snapshot: Snapshot) -> _Change:
-    by_number = {block.block: block for block in snapshot.blocks}
-    goes, comes = {}, []
-    for step in plan.steps:
-        match step.action:
-            case OfflineBlock(block=number) if step.machine == machine and number in by_number:
-                goes[number] = by_number[number]
-            case OnlineBlock(block=number, online_type=word) if (
-                step.machine == machine and number in by_number
-            ):
-                comes.append((by_number[number], word))
-            case RemoveDevice(device=name) if step.machine == machine:
-                goes |= {b.block: b for b in _online(snapshot) if b.device == name}
-    return _Change(snapshot=snapshot, goes=tuple(goes.values()), comes=tuple(comes))
-
-
-def _bindings(change: _Change) -> Iterator[str]:
+def _bindings(change: Change) -> Iterator[str]:
     memory = set(change.memory_nodes)
     for node in change.shrinking:
         bound = [
@@ -136,7 +88,7 @@ def _named(bound: list[Binding]) -> str:
     return f"{told} {'is' if len(bound) == 1 else 'are'}"
 
 
-def _own_cpuset(change: _Change) -> Iterator[str]:
+def _own_cpuset(change: Change) -> Iterator[str]:
     own = change.snapshot.surroundings.own_nodes
     for node in change.shrinking if own is not None else ():
         others = set(change.memory_nodes) - {node}
@@ -147,7 +99,7 @@ def _own_cpuset(change: _Change) -> Iterator[str]:
             )
 
 
-def _crash_kernel(change: _Change) -> Iterator[str]:
+def _crash_kernel(change: Change) -> Iterator[str]:
     if change.snapshot.surroundings.crash_kernel_stays_behind:
         yield (
             "a crash kernel is loaded that will not know of the change (no crash_hotplug), so it "
@@ -155,7 +107,7 @@ def _crash_kernel(change: _Change) -> Iterator[str]:
         )
 
 
-def _room(change: _Change) -> Iterator[str]:
+def _room(change: Change) -> Iterator[str]:
     """At least so much must move: what is taken of a zone, less all that is free in it.
 
     The kernel moves pages to other nodes only, as long as another has memory
@@ -168,7 +120,7 @@ def _room(change: _Change) -> Iterator[str]:
         if here is None:
             continue
         must_move = size_bytes - here.free_bytes
-        others = {n for n in change.memory_nodes if n != node} or {node}
+        others = set(change.targets_of(node))
         own = change.snapshot.surroundings.own_nodes
         there = others & set(own) if own is not None else others
         may = [r for r in rooms.values() if r.node in there and _takes(r.zone, zone)]
@@ -194,11 +146,11 @@ def _left(room: ZoneRoom, taken: Mapping[tuple[NodeId, ZoneType], int], *, same:
     return max(0, free) + room.cache_bytes
 
 
-def _ratio(change: _Change) -> Iterator[str]:
-    before = _movable_and_kernel(_online(change.snapshot))
+def _ratio(change: Change) -> Iterator[str]:
+    before = _movable_and_kernel(online_blocks(change.snapshot))
     going = {block.block for block in change.goes}
     movable, kernel = _movable_and_kernel(
-        [block for block in _online(change.snapshot) if block.block not in going]
+        [block for block in online_blocks(change.snapshot) if block.block not in going]
     )
     for block, word in change.comes:
         is_movable = word is OnlineType.ONLINE_MOVABLE or (
@@ -215,19 +167,31 @@ def _ratio(change: _Change) -> Iterator[str]:
         )
 
 
+def _poisoned(change: Change) -> Iterator[str]:
+    """Blocks that would never come back: ``memory_block_online()`` looks for poison first."""
+    census = change.snapshot.census
+    found = sorted(
+        block.block
+        for block in change.goes
+        if block.block in census and census[block.block].pages.get(PageKind.POISONED)
+    )
+    if found:
+        yield (
+            f"{format_blocks(found)} holds poisoned pages: Linux takes such a block offline, and "
+            "from 6.12 on never brings it online again"
+        )
+
+
 def _movable_and_kernel(blocks: list[MemoryBlock]) -> tuple[int, int]:
     movable = sum(block.zone is ZoneType.MOVABLE for block in blocks)
     return movable, len(blocks) - movable
 
 
-def _online(snapshot: Snapshot) -> list[MemoryBlock]:
-    return [block for block in snapshot.blocks if block.state is not BlockState.OFFLINE]
-
-
-_CHECKS: Mapping[Risk, Callable[[_Change], Iterator[str]]] = {
+_CHECKS: Mapping[Risk, Callable[[Change], Iterator[str]]] = {
     Risk.BINDINGS: _bindings,
     Risk.OWN_CPUSET: _own_cpuset,
     Risk.CRASH_KERNEL: _crash_kernel,
     Risk.ROOM: _room,
     Risk.RATIO: _ratio,
+    Risk.POISONED: _poisoned,
 }

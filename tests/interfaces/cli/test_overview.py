@@ -107,7 +107,17 @@ def test_a_live_line_on_a_terminal(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "memhp", "model", "new", "server", path], check=True)
     reader, writer = pty.openpty()
     done = subprocess.run(
-        [sys.executable, "-m", "memhp", "offline", "dimm1", "-M", f"model:{path}"],
+        [
+            sys.executable,
+            "-m",
+            "memhp",
+            "offline",
+            "dimm1",
+            "--accept",
+            "poisoned",
+            "-M",
+            f"model:{path}",
+        ],
         stdout=subprocess.PIPE,
         stderr=writer,
         text=True,

@@ -72,6 +72,19 @@ def test_one_function_opens_files_for_writing() -> None:
     assert found == [*own, "live_write.py:open_for_writing"]
 
 
+def test_nothing_poisons_a_page_of_a_machine_that_lasts() -> None:
+    """It could never be taken back. The lab's guests are thrown away, and a model has no memory."""
+    words = ("soft_offline_page", "hard_offline_page", "corrupt-pfn", "MADV_HWPOISON")
+    others = [
+        path.relative_to(SOURCE)
+        for path in sorted(SOURCE.rglob("*"))
+        if path.suffix in {".py", ".c"} and path.parts[len(SOURCE.parts)] != "model"
+    ]
+    assert len(others) > 200
+    found = [str(path) for path in others if any(w in (SOURCE / path).read_text() for w in words)]
+    assert [path for path in found if not path.startswith("machines/lab/")] == []
+
+
 def test_a_write_goes_through_and_is_ended_at_its_deadline(
     live: LiveRoot, monkeypatch: pytest.MonkeyPatch
 ) -> None:

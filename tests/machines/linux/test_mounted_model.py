@@ -7,10 +7,19 @@ from pathlib import Path
 import pytest
 
 from memhp.core.errors import MachineError, NotSupported
+from memhp.core.events import StepEnded
+from memhp.core.geometry import BlockId
+from memhp.core.request import Conditions, Offline
+from memhp.core.snapshot import Want
+from memhp.core.targets import Blocks
+from memhp.core.words import Ending, Preparation
 from memhp.machines.linux.lister import open_root
 from memhp.machines.linux.live_write import open_for_writing, write_live
 from memhp.machines.linux.mounted_model import is_fuse
 from memhp.machines.linux.root import MEMORY, Root
+from memhp.machines.open import open_machine
+from memhp.operations.conduct import Conductor
+from memhp.operations.operation import Operation
 from mounts import Mount, mount
 
 __all__ = ["mount"]
@@ -81,3 +90,48 @@ def test_this_hosts_files_are_no_mounted_model() -> None:
     os.close(handle)
     assert open_root("").mounted is None
     assert open_root("/").mounted is None
+
+
+def test_a_pool_of_huge_pages_is_out_of_the_way_and_put_back(mount: Mount, tmp_path: Path) -> None:
+    """The files of the model are the kernel's, so what is done to a host is done to them."""
+    machine = tmp_path / "m.toml"
+    machine.write_text(POOL)
+    folder = str(mount(str(machine)).folder)
+    opened = open_machine(f"linux:{folder}")
+    told: list[str] = []
+
+    def listen(event: object) -> None:
+        if isinstance(event, StepEnded):
+            told.append(f"{event.step}: {type(event.outcome).__name__}")
+
+    conductor = Conductor(machines={opened.name: opened}, folder=tmp_path / "j", listener=listen)
+    operation = Operation(
+        request=Offline(targets=(Blocks(blocks=(BlockId(1),)),)),
+        conditions=Conditions(prepare=(Preparation.HUGEPAGES,)),
+    )
+    assert conductor.begin(operation) is Ending.DONE
+    assert told == [
+        "hold 65 huge pages of 2M on node0: Done",
+        "offline memory1: Done",
+        "hold 67 huge pages of 2M on node0: Done",
+    ]
+    [_, pool] = opened.snapshot(Want.HUGE_POOLS).surroundings.huge_pools
+    assert (pool.total, pool.free, pool.surplus) == (67, 2, 0)
+
+
+POOL = """
+[[node]]
+memory = "512M"
+[workload]
+[[workload.step]]
+process = "db"
+grow = "hugetlb-2M"
+size = "130M"
+[[workload.step]]
+process = "batch"
+grow = "hugetlb-2M"
+size = "4M"
+[[workload.step]]
+process = "batch"
+exit = true
+"""

@@ -18,7 +18,8 @@ def add_accept_option(parser: ArgumentParser) -> None:
         help="go on in spite of these: bindings (tasks or cgroups are bound to a node that gets "
         "smaller), own-cpuset (memhp's own cpuset keeps pages from going where they must), "
         "crash-kernel (a loaded one is not told of the change), room (less of it elsewhere than "
-        "must move), ratio (more movable memory than 15 to 1 of the kernel's)",
+        "must move), ratio (more movable memory than 15 to 1 of the kernel's), poisoned (a block "
+        "with a poisoned page, which from 6.12 on never comes online again)",
     )
 
 

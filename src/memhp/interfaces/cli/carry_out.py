@@ -8,14 +8,12 @@ from collections.abc import Callable
 from memhp.core.census import PageKind
 from memhp.core.errors import JournalError
 from memhp.core.events import Event
-from memhp.core.geometry import BlockId
 from memhp.core.limits import Limits
 from memhp.core.machine import Bounded, Machine, Particular
-from memhp.core.plan import OfflineBlock, Plan
+from memhp.core.plan import Plan
 from memhp.core.ranges import format_blocks
 from memhp.core.report import report_of
-from memhp.core.request import Conditions, Request
-from memhp.core.snapshot import Snapshots
+from memhp.core.request import Conditions, Evacuate, Offline, Request
 from memhp.core.targets import parse_size
 from memhp.core.words import Ability, Ending, ExitCode
 from memhp.interfaces.cli.accept_option import accepted, add_accept_option, tell_dangers
@@ -24,28 +22,28 @@ from memhp.interfaces.cli.limit_options import add_limit_options, limits_of, sec
 from memhp.interfaces.cli.live_guard import confirm_live
 from memhp.interfaces.cli.options import add_json_option, add_machine_option, machine_of
 from memhp.interfaces.cli.output import forget_output
+from memhp.interfaces.cli.prepare_option import add_prepare_option, preparations
 from memhp.interfaces.cli.progress import Progress, print_report
 from memhp.interfaces.cli.show import print_event_line, print_json, step_words
 from memhp.interfaces.cli.state_folder import state_folder
 from memhp.interfaces.cli.told_around import held, tell_cautions, told_around
 from memhp.operations.able import check_able
 from memhp.operations.conduct import Conductor
-from memhp.operations.converge import Machines, look_at
+from memhp.operations.converge import Machines, look_for
+from memhp.operations.count_planned import blocks_to_count, with_planned_counted
 from memhp.operations.next_leg import next_leg
 from memhp.operations.operation import Operation
 from memhp.operations.outlook import outlook
 from memhp.operations.risks import want_for_risks
 
-_MOST_COUNTED = 4096
-"""Blocks that are looked into beforehand; counting more would take longer than it is worth."""
-
 
 def add_change_options(
-    parser: ArgumentParser, *, blocks: bool = False, machine: bool = True
+    parser: ArgumentParser, *, blocks: bool = False, machine: bool = True, out: bool = False
 ) -> None:
     """Add what every command that changes a machine takes.
 
-    ``blocks`` for those of which a part may do; ``machine`` for those about one machine.
+    ``blocks`` for those of which a part may do; ``machine`` for those about one
+    machine; ``out`` for those that take blocks offline.
     """
     if machine:
         add_machine_option(parser)
@@ -53,6 +51,8 @@ def add_change_options(
     parser.add_argument("--dry-run", action="store_true", help="print the plan and do nothing")
     add_deadline_option(parser)
     add_accept_option(parser)
+    if out:
+        add_prepare_option(parser)
     if blocks:
         parser.add_argument(
             "--at-least", metavar="SIZE", help="this much is enough where not all of it can be done"
@@ -101,11 +101,11 @@ def _warn_beforehand(operation: Operation, machines: Machines) -> None:
     knowing = [m for m in machines.values() if Ability.CENSUS in m.can or isinstance(m, Particular)]
     if not knowing:
         return
-    snapshots = look_at(machines, operation.request)
+    snapshots = look_for(operation, machines)
     leg = next_leg(operation, snapshots)
     if leg is not None:
         _warn_of_steps(leg.plan, machines)
-        _warn_of_poison(leg.plan, machines, snapshots)
+        _warn_of_poison(leg.plan, machines)
 
 
 def _warn_of_steps(plan: Plan, machines: Machines, *, rights: bool = True) -> None:
@@ -127,17 +127,13 @@ def _warn_of_steps(plan: Plan, machines: Machines, *, rights: bool = True) -> No
         print(f"note: {sentence}", file=sys.stderr)
 
 
-def _warn_of_poison(plan: Plan, machines: Machines, snapshots: Snapshots) -> None:
-    """Name the blocks that may never come back: with a poisoned page in them."""
+def _warn_of_poison(plan: Plan, machines: Machines) -> None:
+    """Name the blocks that may never come back, where their device goes and that is no risk."""
+    if isinstance(plan.request, Offline | Evacuate):
+        return
     for name, machine in machines.items():
-        if Ability.CENSUS not in machine.can:
-            continue
-        numbers = [
-            BlockId(step.action.block)
-            for step in plan.steps
-            if step.machine == name and isinstance(step.action, OfflineBlock)
-        ][:_MOST_COUNTED]
-        found = snapshots[name].census or machine.census(numbers)
+        numbers = blocks_to_count(plan, name) if Ability.CENSUS in machine.can else []
+        found = machine.census(numbers) if numbers else {}
         poisoned = sorted(n for n in numbers if found[n].pages.get(PageKind.POISONED))
         if poisoned:
             print(
@@ -206,14 +202,15 @@ def conductor_of(machines: Machines, args: Namespace) -> Conductor:
 
 def _print_plan(operation: Operation, machines: Machines, args: Namespace) -> ExitCode:
     """Print what is done first, step by step, and in words what follows from how that goes."""
-    snapshots = look_at(machines, operation.request, also=want_for_risks(operation.request))
+    snapshots = look_for(operation, machines, also=want_for_risks(operation.request))
     leg = next_leg(operation, snapshots)
     if leg is not None:
         _warn_of_steps(leg.plan, machines, rights=False)
     tell_cautions(machines.values())
     if leg is not None:
         check_able(leg.plan, machines, rights=False)
-        tell_dangers(leg.plan, snapshots, operation.conditions.accept)
+        counted = with_planned_counted(leg.plan, snapshots, machines)
+        tell_dangers(leg.plan, counted, operation.conditions.accept)
     if args.json:
         print_json(None if leg is None else leg.plan)
     elif leg is None:
@@ -233,6 +230,7 @@ def _conditions(args: Namespace) -> Conditions:
         all_or_nothing=bool(getattr(args, "all_or_nothing", False)),
         at_least_bytes=None if at_least is None else parse_size(at_least),
         accept=accepted(args),
+        prepare=preparations(args),
     )
 
 

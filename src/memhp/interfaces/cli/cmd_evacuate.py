@@ -20,7 +20,7 @@ SUMMARY = "empty a node, a device, or an amount of memory"
 def add_arguments(parser: ArgumentParser) -> None:
     """Describe the command's arguments and options."""
     parser.add_argument("targets", nargs="+", metavar="TARGET", help="node, device, size, blocks")
-    add_change_options(parser, blocks=True)
+    add_change_options(parser, blocks=True, out=True)
 
 
 def run(args: Namespace) -> ExitCode:

@@ -21,7 +21,7 @@ SUMMARY = "take memory blocks offline"
 def add_arguments(parser: ArgumentParser) -> None:
     """Describe the command's arguments and options."""
     parser.add_argument("targets", nargs="+", metavar="TARGET", help="blocks, node, device, size")
-    add_change_options(parser, blocks=True)
+    add_change_options(parser, blocks=True, out=True)
 
 
 def run(args: Namespace) -> ExitCode:

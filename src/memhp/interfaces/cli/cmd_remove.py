@@ -26,7 +26,7 @@ SUMMARY = "hot-remove a memory device"
 def add_arguments(parser: ArgumentParser) -> None:
     """Describe the command's arguments and options."""
     parser.add_argument("device", metavar="DEVICE", help="the device, by name")
-    add_change_options(parser)
+    add_change_options(parser, out=True)
 
 
 def run(args: Namespace) -> ExitCode:

@@ -51,7 +51,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--by-hand", action="store_true", help="a person puts the new device in: wait for it"
     )
-    add_change_options(parser)
+    add_change_options(parser, out=True)
 
 
 def run(args: Namespace) -> ExitCode:

@@ -13,7 +13,7 @@ from memhp.core.events import (
     StepStarted,
 )
 from memhp.core.outcome import Unanswered
-from memhp.core.plan import AwaitDevice
+from memhp.core.plan import AwaitDevice, Plan, Preparing
 from memhp.core.report import Report
 from memhp.core.words import Ending
 from memhp.interfaces.cli.show import outcome_words, step_words
@@ -42,7 +42,7 @@ class Progress:
                 self._total, self._done, self._began = len(plan.steps), 0, self._clock()
                 if back:
                     self._clear()
-                    print("putting back what was done", flush=True)
+                    print(f"putting back what was {_what(plan)}", flush=True)
             case StepStarted(index=index, step=step):
                 self._draw(index, step_words(step, several=self._several))
             case StepProgress(step=step, unit=unit):
@@ -82,6 +82,11 @@ class Progress:
     def _clear(self) -> None:
         if self._live:
             print(_CLEAR, end="", file=sys.stderr, flush=True)
+
+
+def _what(plan: Plan) -> str:
+    prepared = all(isinstance(step.action, Preparing) for step in plan.steps)
+    return "prepared" if prepared else "done"
 
 
 def print_report(report: Report) -> None:

@@ -13,9 +13,10 @@ from memhp.core.listing import BlockFile, Listing
 from memhp.core.machine import Tell
 from memhp.core.outcome import Outcome
 from memhp.core.owners import CountedTwice, Owners
-from memhp.core.plan import Action, AddDevice, OfflineBlock, RemoveDevice, Step
+from memhp.core.plan import Action, AddDevice, OfflineBlock, Preparing, RemoveDevice, Step
 from memhp.core.snapshot import Snapshot, Want
 from memhp.core.words import Ability
+from memhp.machines.linux import prepare
 from memhp.machines.linux.apply import apply_logical
 from memhp.machines.linux.dynamic_debug import DynamicDebug
 from memhp.machines.linux.list_blocks import list_blocks
@@ -37,7 +38,15 @@ if TYPE_CHECKING:  # needed by what boots a model, or looks into blocks
     from memhp.model.boot_inputs import BootInputs
 
 _LIVE_ABILITIES = frozenset(
-    {Ability.ONLINE, Ability.OFFLINE, Ability.ADD_DEVICE, Ability.REMOVE_DEVICE}
+    {
+        Ability.ONLINE,
+        Ability.OFFLINE,
+        Ability.ADD_DEVICE,
+        Ability.REMOVE_DEVICE,
+        Ability.COMPACT,
+        Ability.DROP_CACHES,
+        Ability.HUGEPAGES,
+    }
 )
 
 
@@ -80,16 +89,20 @@ class LinuxMachine:
         return True
 
     def why_not(self, action: Action) -> str | None:
-        """What keeps a device from going or coming; a saved tree says so itself."""
-        return why_not(self._root, action) if self._root.is_writable else None
+        """What keeps an action from being done; a saved tree says so itself."""
+        if not self._root.is_writable:
+            return None
+        return why_not(self._root, action) or prepare.why_not(self._root, action)
 
     def lacks_rights(self, action: Action) -> str | None:
-        """Which file of a device this user may not write; a saved tree says so itself."""
-        return lacks_rights(self._root, action) if self._root.is_writable else None
+        """Which file this user may not write; a saved tree says so itself."""
+        if not self._root.is_writable:
+            return None
+        return lacks_rights(self._root, action) or prepare.lacks_rights(self._root, action)
 
     def warnings(self, action: Action) -> tuple[str, ...]:
         """What a person should know before this is done."""
-        return warnings(action)
+        return warnings(action) + prepare.warnings(action)
 
     def snapshot(self, want: Want = Want.ALL) -> Snapshot:
         """Read the parts asked for, and no others; raises ``MachineError``."""
@@ -198,6 +211,8 @@ class LinuxMachine:
         """
         if isinstance(step.action, RemoveDevice | AddDevice):
             return apply_physical(self._root, step, until=until, tell=tell)
+        if isinstance(step.action, Preparing):
+            return prepare.prepare(self._root, step, until=until)
         with listening(self._root, step) as told:
             return told(self._apply_logical(step, until, tell))
 

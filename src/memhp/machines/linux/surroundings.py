@@ -11,6 +11,8 @@ from memhp.machines.linux.numbers import indexed, number, number_list
 from memhp.machines.linux.root import MEMORY, NODES, Root
 from memhp.machines.linux.zones import zone_parts
 
+_ALL_POOLS = "sys/kernel/mm/hugepages"
+_PROMISED = "resv_hugepages"
 _ROW = re.compile(
     r"^ +(pages free|min|managed|nr_zone_inactive_file|nr_zone_active_file) +([0-9]{1,18})$",
     re.MULTILINE,
@@ -45,9 +47,12 @@ def _memory_nodes(root: Root) -> tuple[NodeId, ...]:
 
 def read_huge_pools(root: Root) -> Iterator[HugePool]:
     """The pools of each node; raises ``MachineError``."""
+    promised: dict[str, int] = {}
     for name in sorted(root.names(NODES)):
         node = indexed(name, "node")
         for pool in () if node is None else sorted(root.names(f"{NODES}/{name}/hugepages")):
+            if pool not in promised:
+                promised[pool] = number(root.text_if_there(f"{_ALL_POOLS}/{pool}/{_PROMISED}")) or 0
             folder = f"{NODES}/{name}/hugepages/{pool}"
             size_kib = number(pool.removeprefix("hugepages-").removesuffix("kB"))
             if size_kib is None or node is None:
@@ -62,6 +67,7 @@ def read_huge_pools(root: Root) -> Iterator[HugePool]:
                 total=total,
                 free=free,
                 surplus=surplus,
+                promised=promised[pool],
             )
 
 

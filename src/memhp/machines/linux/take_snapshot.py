@@ -29,10 +29,17 @@ def identity_of(root: Root) -> str:
     return f"{'linux' if root.is_live else 'saved'}:{':'.join(part or 'unknown' for part in parts)}"
 
 
-def _surroundings(root: Root) -> Surroundings:
-    from memhp.machines.linux.surroundings import read_surroundings  # noqa: PLC0415 - seldom
+def _surroundings(root: Root, want: Want) -> Surroundings:
+    if not want & (Want.SURROUNDINGS | Want.HUGE_POOLS):
+        return Surroundings()
+    from memhp.machines.linux.surroundings import (  # noqa: PLC0415 - seldom
+        read_huge_pools,
+        read_surroundings,
+    )
 
-    return read_surroundings(root)
+    if Want.SURROUNDINGS in want:
+        return read_surroundings(root)
+    return Surroundings(huge_pools=tuple(read_huge_pools(root)))
 
 
 def _room(root: Root) -> Room:
@@ -65,5 +72,5 @@ def take_snapshot(root: Root, *, name: str, identity: str, want: Want) -> Snapsh
         command_line=command_line,
         room=_room(root) if Want.ROOM in want else Room(),
         policy=read_policy(root, command_line) if Want.POLICY in want else Policy(),
-        surroundings=_surroundings(root) if Want.SURROUNDINGS in want else Surroundings(),
+        surroundings=_surroundings(root, want),
     )

@@ -7,19 +7,22 @@ Model: a page of 1 GiB is held as 256 chunks. A page that is asked for while
 none is free is added to the pool, and stays in it.
 """
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import product
 from typing import Final
 
 import numpy as np
 
-from memhp.core.geometry import GIB, MAX_ORDER_NR_PAGES, NodeId, pages_of
+from memhp.core.geometry import GIB, MAX_ORDER_NR_PAGES, PAGE_SIZE_BYTES, NodeId, pages_of
+from memhp.core.surroundings import HugePool
 from memhp.core.words import ZoneType
 from memhp.model.pages.allocate import Request
 from memhp.model.pages.frames import FREE, Pfns
 from memhp.model.pages.gfp import GFP_HIGHUSER_MOVABLE
 from memhp.model.pages.holding import Holding
 from memhp.model.pages.pages import Pages
-from memhp.model.pages.words import MAX_ORDER, PAGEBLOCK_ORDER, PageKind
+from memhp.model.pages.words import KIND_NUMBER, MAX_ORDER, PAGEBLOCK_ORDER, PageKind
 
 _SIZES: Final = {PageKind.HUGETLB: 1 << PAGEBLOCK_ORDER, PageKind.GIGANTIC: pages_of(GIB)}
 _NOBODY: Final = "the hugetlb pool"
@@ -28,11 +31,13 @@ _NOBODY: Final = "the hugetlb pool"
 class HugetlbPool:
     """The huge pages of a machine; those that nobody uses lie in order, the last freed first.
 
-    Each huge page is a holding of its own.
+    Each huge page is a holding of its own. Of the ``surplus`` ones of a kind on a
+    node, each that nobody uses any more is freed and not kept.
     """
 
     def __init__(self) -> None:
         self.idle: list[Holding] = []
+        self.surplus: Counter[tuple[PageKind, NodeId]] = Counter()
 
     @staticmethod
     def size_of(kind: PageKind) -> int:
@@ -72,21 +77,78 @@ class HugetlbPool:
     def give(self, pages: Pages, heads: Pfns) -> None:
         """Put huge pages back into the pool (``free_huge_folio()``)."""
         for number in np.unique(pages.holders.numbers_at(heads)).tolist():
-            self._rest(pages, pages.holders.holdings[number])
+            self._keep_or_free(pages, pages.holders.holdings[number])
 
     def exchange(self, pages: Pages, used: Holding, idle: Holding) -> None:
         """Move what a page holds to a free one; the page that it leaves is free then."""
         pages.holders.swap(used, idle)
         self.idle.remove(idle)
-        self.idle.append(idle)
+        self._keep_or_free(pages, idle)
+
+    def moved(self, kind: PageKind, old: NodeId, new: NodeId) -> None:
+        """Tell that a page in use has gone to a new one (``move_hugetlb_state()``)."""
+        if old != new and self.surplus[kind, old]:
+            self.surplus[kind, old] -= 1
+            self.surplus[kind, new] += 1
+
+    def pools(self, pages: Pages) -> Iterator[HugePool]:
+        """The pools of each node that has memory, as ``nodeN/hugepages/`` shows them."""
+        total: Counter[tuple[PageKind, NodeId]] = Counter()
+        free: Counter[tuple[PageKind, NodeId]] = Counter()
+        for holding in _huge_pages(pages):
+            key = holding.kind, node_of(pages, holding)
+            total[key] += 1
+            free[key] += int(pages.holders.idle_of[holding.number])
+        nodes = sorted({area.node for area in pages.areas if area.populated})
+        for node, (kind, nr_pages) in product(nodes, _SIZES.items()):
+            yield HugePool(
+                node=node,
+                size_bytes=nr_pages * PAGE_SIZE_BYTES,
+                total=total[kind, node],
+                free=free[kind, node],
+                surplus=self.surplus[kind, node],
+            )
+
+    def hold(self, pages: Pages, pool: HugePool, count: int) -> None:
+        """Have a node hold so many, or as many as there is room for (``set_max_huge_pages()``).
+
+        Surplus ones are kept first, and free ones given back before those in
+        use become surplus.
+        """
+        kind = next(k for k, n in _SIZES.items() if n * PAGE_SIZE_BYTES == pool.size_bytes)
+        more = count - pool.held
+        kept = max(0, min(more, pool.surplus))
+        self.surplus[kind, pool.node] -= kept
+        for _ in range(more - kept):
+            fresh = self._fresh(pages, kind, pool.node, frozenset({pool.node}))
+            if fresh is None:
+                return
+            self._rest(pages, fresh)
+        idle = [h for h in self.idle if h.kind is kind and node_of(pages, h) == pool.node]
+        for holding in idle[: max(0, -more)]:
+            self._free(pages, holding)
+        self.surplus[kind, pool.node] += max(0, -more - len(idle))
 
     def dissolve(self, pages: Pages, start: int, end: int) -> int:
         """Take free huge pages in a range out of the pool and free them; gives how many."""
         found = [h for h in self.idle if _touches(pages.holders.heads(h), start, end)]
         for holding in found:
-            self.idle.remove(holding)
-            pages.free(holding)
+            key = holding.kind, node_of(pages, holding)
+            self.surplus[key] -= min(1, self.surplus[key])
+            self._free(pages, holding)
         return len(found)
+
+    def _keep_or_free(self, pages: Pages, holding: Holding) -> None:
+        """What becomes of a page that nobody uses any more (``free_huge_folio()``)."""
+        self._rest(pages, holding)
+        key = holding.kind, node_of(pages, holding)
+        if self.surplus[key]:
+            self.surplus[key] -= 1
+            self._free(pages, holding)
+
+    def _free(self, pages: Pages, holding: Holding) -> None:
+        self.idle.remove(holding)
+        pages.free(holding)
 
     def _use(self, pages: Pages, holding: Holding, owner: str) -> None:
         self.idle.remove(holding)
@@ -98,12 +160,29 @@ class HugetlbPool:
         pages.holders.idle_of[holding.number] = 1
         self.idle.append(holding)
 
-    def _fresh(self, pages: Pages, kind: PageKind, node: NodeId) -> Holding | None:
+    def _fresh(
+        self, pages: Pages, kind: PageKind, node: NodeId, only: frozenset[NodeId] | None = None
+    ) -> Holding | None:
         if kind is PageKind.HUGETLB:
-            request = Request(gfp=GFP_HIGHUSER_MOVABLE, node=node, order=PAGEBLOCK_ORDER)
+            request = Request(
+                gfp=GFP_HIGHUSER_MOVABLE, node=node, order=PAGEBLOCK_ORDER, nodes=only
+            )
             return pages.allocate(request, kind, _NOBODY)
         heads = _contiguous(pages, node)
         return pages.holders.hold(heads, MAX_ORDER, kind, _NOBODY) if len(heads) else None
+
+
+def node_of(pages: Pages, holding: Holding) -> NodeId:
+    """The node that a huge page lies on."""
+    return pages.areas[pages.frames.zone_of(int(pages.holders.heads(holding)[0])) - 1].node
+
+
+def _huge_pages(pages: Pages) -> Iterator[Holding]:
+    holders = pages.holders
+    kinds = holders.kind_of[: holders.next_number]
+    huge = np.isin(kinds, [KIND_NUMBER[kind] for kind in _SIZES])
+    for number in np.flatnonzero(huge & (holders.live_of[: holders.next_number] > 0)).tolist():
+        yield holders.holdings[number]
 
 
 def _touches(heads: Pfns, start: int, end: int) -> bool:

@@ -1,12 +1,13 @@
 """The pages of a machine as blocks, zones and hotplug see them: ``PageLevel``."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 import numpy as np
 
 from memhp.core.census import PageKind as Wanted
 from memhp.core.geometry import PAGES_PER_PAGEBLOCK, NodeId
+from memhp.core.surroundings import HugePool
 from memhp.core.words import ZoneType
 from memhp.model.kernel import Kernel
 from memhp.model.page_level import Left, Obstacle
@@ -236,6 +237,14 @@ class MachinePages(Pages):
             high=area.high,
             batch=area.batch,
         )
+
+    def huge_pools(self) -> Iterator[HugePool]:
+        """The pools of huge pages of each node that has memory."""
+        return self.hugetlb.pools(self)
+
+    def hold_huge_pages(self, pool: HugePool, count: int) -> None:
+        """Have a node hold so many huge pages, or as many as there is room for."""
+        self.hugetlb.hold(self, pool, count)
 
     def refresh(self, kernel: Kernel) -> None:
         """Take over marks and zonelists after a change of what is online."""

@@ -17,7 +17,7 @@ from memhp.model.pages.allocate import Request
 from memhp.model.pages.area import NONE, Area
 from memhp.model.pages.frames import CLASS, MOVABLE, ORDER, Pfns
 from memhp.model.pages.gfp import GFP_HIGHUSER_MOVABLE, Gfp
-from memhp.model.pages.hugetlb import HugetlbPool
+from memhp.model.pages.hugetlb import HugetlbPool, node_of
 from memhp.model.pages.pages import Pages
 from memhp.model.pages.words import HUGETLB_KINDS, KIND_NUMBER, PageKind
 
@@ -77,6 +77,7 @@ def _move_hugetlb(
             pool.exchange(pages, holding, idle)
         elif holding.kind is PageKind.HUGETLB:
             _move(pages, area, pages.holders.heads(holding), holding.order, targets)
+            pool.moved(holding.kind, area.node, node_of(pages, holding))
     return heads[~huge]
 
 

@@ -85,6 +85,11 @@ def _meta(pages: MachinePages) -> dict[str, Any]:
             for key, holding in pages.structures.items()
         ],
         "idle": [holding.number for holding in pages.hugetlb.idle],
+        "surplus": [
+            [kind.name, node, number]
+            for (kind, node), number in sorted(pages.hugetlb.surplus.items())
+            if number
+        ],
         "moved": list(pages.kernel_map.moved()),
         "costs": [
             [[kind.name, number] for kind, number in pages.costs.copied.items()],
@@ -106,6 +111,8 @@ def _restore(pages: MachinePages, meta: Mapping[str, Any]) -> None:
     for number in meta["idle"]:
         pages.hugetlb.idle.append(holdings[number])
         pages.holders.idle_of[number] = 1
+    for kind, node, number in meta.get("surplus", ()):
+        pages.hugetlb.surplus[PageKind[kind], NodeId(node)] = number
     pages.kernel_map.restore((page, frame) for page, frame in meta["moved"])
     copied, pages.costs.shootdowns, pages.costs.split_units = meta["costs"]
     pages.costs.copied = {PageKind[kind]: number for kind, number in copied}

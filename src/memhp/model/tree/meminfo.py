@@ -8,10 +8,12 @@ and pages that were used lately are not told from others.
 
 from collections.abc import Iterable, Mapping
 
-from memhp.core.geometry import NodeId, bytes_of
+from memhp.core.geometry import KIB, NodeId, bytes_of
+from memhp.core.surroundings import HugePool
 from memhp.model.kernel import Kernel
 from memhp.model.page_numbers import PageNumbers
 from memhp.model.page_tables import Leaf
+from memhp.model.tree.huge_pages import DEFAULT_BYTES
 from memhp.model.watermarks import watermarks
 
 _VMALLOC_TOTAL_KB = (1 << 45) // 1024 - 1
@@ -50,7 +52,7 @@ def meminfo(kernel: Kernel) -> str:
     if kernel.profile.memory_failure:
         text += f"HardwareCorrupted: {_kb(kernel.poison_counter):>5} kB\n"
     huge = (*_HUGE_ROWS, *(("Unaccepted",) if kernel.profile.meminfo_unaccepted else ()))
-    text += "".join(_row(name, held.get(name, 0)) for name in huge) + _huge_pages()
+    text += "".join(_row(name, held.get(name, 0)) for name in huge) + _huge_pages(kernel)
     return text + "".join(_row(name, value) for name, value in _direct_map(kernel).items())
 
 
@@ -66,8 +68,9 @@ def node_meminfo(kernel: Kernel, node: NodeId) -> str:
     if kernel.profile.meminfo_unaccepted:
         rows["Unaccepted"] = 0
     text = "".join(_node_row(kernel, node, name, kb) for name, kb in rows.items())
+    mine = _of_default_size(pool for pool in kernel.huge_pools() if pool.node == node)
     for name in ("Total", "Free", "Surp"):
-        text += f"Node {node} HugePages_{name + ':':<6} {0:>5}\n"
+        text += f"Node {node} HugePages_{name + ':':<6} {mine[name]:>5}\n"
     return text
 
 
@@ -124,12 +127,23 @@ def _direct_map(kernel: Kernel) -> dict[str, int]:
     return {"DirectMap4k": small, "DirectMap2M": large, "DirectMap1G": huge}
 
 
-def _huge_pages() -> str:
-    counts = "".join(f"{'HugePages_' + name + ':':<16}{0:>8}\n" for name in _POOL)
-    return counts + _row("Hugepagesize", 2048) + _row("Hugetlb", 0)
+def _huge_pages(kernel: Kernel) -> str:
+    """Counts of the pools of the default size, and what all pools hold."""
+    pools = list(kernel.huge_pools())
+    counts = _of_default_size(pools)
+    text = "".join(f"{'HugePages_' + name + ':':<16}{counts[name]:>8}\n" for name in counts)
+    held = sum(pool.total * pool.size_bytes for pool in pools) // KIB
+    return text + _row("Hugepagesize", DEFAULT_BYTES // KIB) + _row("Hugetlb", held)
 
 
-_POOL = ("Total", "Free", "Rsvd", "Surp")
+def _of_default_size(pools: Iterable[HugePool]) -> Mapping[str, int]:
+    mine = [pool for pool in pools if pool.size_bytes == DEFAULT_BYTES]
+    return {
+        "Total": sum(pool.total for pool in mine),
+        "Free": sum(pool.free for pool in mine),
+        "Rsvd": 0,
+        "Surp": sum(pool.surplus for pool in mine),
+    }
 
 
 def _row(name: str, kb: int) -> str:

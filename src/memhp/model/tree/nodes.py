@@ -11,6 +11,7 @@ from memhp.model.kernel import Kernel
 from memhp.model.kernel_pages import distance
 from memhp.model.tree.driver_core import bus_directory, power_directory, uevent_file
 from memhp.model.tree.entries import Directory, Entry, File, Link, text
+from memhp.model.tree.huge_pages import huge_page_directory
 from memhp.model.tree.meminfo import node_meminfo
 from memhp.model.tree.memory import block_number
 from memhp.model.tree.processors import format_mask, of_node, processors
@@ -83,6 +84,8 @@ def _one_node(kernel: Kernel, node: NodeId) -> Directory:
         "subsystem": Link(target="../../../../bus/node"),
         "uevent": uevent_file(),
     }
+    if kernel.pages is not None:
+        files["hugepages"] = huge_page_directory(kernel, node)
     for number in of_node(kernel, node):
         files[f"cpu{number}"] = Link(target=f"../../cpu/cpu{number}")
 
