@@ -37,7 +37,8 @@ _OF_WANT: Final[Mapping[Want, tuple[str, ...]]] = {
     Want.ZONES: ("proc/zoneinfo",),
 }
 _SINGLE: Final = frozenset(itertools.chain(*_OF_WANT.values()))
-_OF_BLOCK: Final = ("state", "valid_zones", "removable")
+_OF_BLOCK: Final = ("state", "removable")
+_ZONES: Final = "valid_zones"
 _HEAD: Final = """export LC_ALL=C
 cd / || exit 1
 slow() { for f; do [ -r $f ] || continue
@@ -45,8 +46,10 @@ while IFS= read -r l; do echo "$f:$l"; done < $f; done; }
 show() { grep -H "" "$@" 2>/dev/null; [ $? -lt 126 ] || slow "$@"; }
 """
 _NUMBERED: Final = re.compile(
-    rf"{MEMORY}/memory[0-9]{{1,9}}/({'|'.join(_OF_BLOCK)})|{NODES}/node[0-9]{{1,4}}/distance"
+    rf"{MEMORY}/memory[0-9]{{1,9}}/({'|'.join((*_OF_BLOCK, _ZONES))})"
+    rf"|{NODES}/node[0-9]{{1,4}}/distance"
 )
+_BY_NODE: Final = re.compile(rf"{NODES}/node[0-9]{{1,4}}/(memory[0-9]{{1,9}}/{_ZONES})")
 _FOLDER: Final = re.compile(rf"{NODES}/node[0-9]{{1,4}}/memory[0-9]{{1,9}}")
 _MOST_LINES: Final = 1 << 22
 
@@ -55,14 +58,17 @@ def script_for(want: Want, *, removable: bool = False) -> str:
     """The script that prints what the wanted parts of a snapshot are made of.
 
     One ``grep`` prints the files of all blocks, ``path:line``; where they are too
-    many for one, or there is none, the shell itself does.
+    many for one, or there is none, the shell itself does. Zones are read by way
+    of the block's node: asked for them before a new block has its node, Linux 6.12
+    crashes (``valid_zones_show()``, ``zone_for_pfn_range()``), and that link comes last.
     """
     files = _files_of(want)
     files += [f"{NODES}/node[0-9]*/distance"] if Want.NODES in want else []
     names = _OF_BLOCK if removable else _OF_BLOCK[:-1]
     files += [f"{MEMORY}/memory[0-9]*/{name}" for name in names]
     return f"""{_HEAD}for b in {NODES}/node[0-9]*/memory[0-9]*; do [ ! -e $b ] || echo "/$b"; done
-show {" ".join(files)}
+by={NODES}/node[0-9]*; [ -d {NODES} ] || by={MEMORY}
+show {" ".join(files)} $by/memory[0-9]*/{_ZONES}
 echo .
 """
 
@@ -72,7 +78,9 @@ def plant(text: str, folder: Path, machine: str) -> None:
     lines = text.splitlines()
     if not lines or lines[-1] != "." or len(lines) > _MOST_LINES:
         raise ContactLost(machine=machine, problem="sent its files cut short", advice="try again")
-    for path, content in _files(lines):
+    for found, content in _files(lines):
+        by_node = _BY_NODE.fullmatch(found)
+        path = found if by_node is None else f"{MEMORY}/{by_node[1]}"
         if content is None and _FOLDER.fullmatch(path):
             (folder / path).mkdir(parents=True, exist_ok=True)
         elif content is not None and (path in _SINGLE or _NUMBERED.fullmatch(path)):
@@ -89,11 +97,16 @@ async def fetch(agent: Agent, folder: Path, want: Want) -> None:
     for number in blocks:
         for name in _OF_BLOCK:
             await _fetch_one(agent, folder, f"{MEMORY}/memory{number}/{name}")
+        if not numbers:
+            await _fetch_one(agent, folder, f"{MEMORY}/memory{number}/{_ZONES}")
         for node in numbers:
             place = f"{NODES}/node{node}/memory{number}"
             # A folder cannot be listed; a file in it can be opened or not.
-            if await agent.read_file(f"/{place}/state") is not None:
+            zones = await agent.read_file(f"/{place}/{_ZONES}")
+            if zones is not None:
                 (folder / place).mkdir(parents=True, exist_ok=True)
+                text = zones.decode("utf-8", "replace")
+                _write(folder / MEMORY / f"memory{number}" / _ZONES, text)
                 break
     for node in numbers:
         await _fetch_one(agent, folder, f"{NODES}/node{node}/distance")
