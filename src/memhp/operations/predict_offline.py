@@ -290,7 +290,7 @@ _LEAVES = {
 }
 _REMEDIES = {
     Held.RESERVED: "this part never goes while the kernel runs",
-    Held.SLAB: "dropping caches may free some of it (echo 2 > /proc/sys/vm/drop_caches)",
+    Held.SLAB: "dropping caches may free some of it, as '--prepare drop-caches' does",
     Held.PAGE_TABLE: "it goes when the process whose page table it is ends",
     Held.KERNEL: "it goes only when what made the kernel allocate it ends; "
     "'memhp census --owners' may tell whose it is",
