@@ -34,6 +34,7 @@ from memhp.operations.conduct import Conductor
 from memhp.operations.journal import Journals
 from memhp.operations.operation import Operation
 from memhp.operations.plan_logical import plan_offline
+from pool_machines import HUGE_PAGES_GO_ROUND
 from run_taker import RunTaker
 
 __all__ = ["in_ram"]
@@ -95,23 +96,6 @@ OPERATIONS: dict[str, tuple[Request, Conditions]] = {
 }
 
 
-ONE_NODE = """
-[[node]]
-memory = "512M"
-[workload]
-[[workload.step]]
-process = "db"
-grow = "hugetlb-2M"
-size = "130M"
-[[workload.step]]
-process = "batch"
-grow = "hugetlb-2M"
-size = "4M"
-[[workload.step]]
-process = "batch"
-exit = true
-"""
-"""Huge pages in use and free ones, between which they would go round for ever."""
 TWO_NODES = """
 command_line = "movable_node memhp_default_state=online"
 [[node]]
@@ -129,7 +113,7 @@ node = 1
 HUGEPAGES = (Preparation.HUGEPAGES,)
 PREPARED: dict[str, tuple[str, Request, Conditions]] = {
     "pools of the only node are out of the way, and put back": (
-        ONE_NODE,
+        HUGE_PAGES_GO_ROUND,
         Offline(targets=(Blocks(blocks=(BlockId(1),)),)),
         Conditions(prepare=HUGEPAGES),
     ),

@@ -21,6 +21,7 @@ from memhp.machines.open import open_machine
 from memhp.operations.conduct import Conductor
 from memhp.operations.operation import Operation
 from mounts import Mount, mount
+from pool_machines import HUGE_PAGES_GO_ROUND
 
 __all__ = ["mount"]
 STATE = f"{MEMORY}/memory40/state"
@@ -95,7 +96,7 @@ def test_this_hosts_files_are_no_mounted_model() -> None:
 def test_a_pool_of_huge_pages_is_out_of_the_way_and_put_back(mount: Mount, tmp_path: Path) -> None:
     """The files of the model are the kernel's, so what is done to a host is done to them."""
     machine = tmp_path / "m.toml"
-    machine.write_text(POOL)
+    machine.write_text(HUGE_PAGES_GO_ROUND)
     folder = str(mount(str(machine)).folder)
     opened = open_machine(f"linux:{folder}")
     told: list[str] = []
@@ -117,21 +118,3 @@ def test_a_pool_of_huge_pages_is_out_of_the_way_and_put_back(mount: Mount, tmp_p
     ]
     [_, pool] = opened.snapshot(Want.HUGE_POOLS).surroundings.huge_pools
     assert (pool.total, pool.free, pool.surplus) == (67, 2, 0)
-
-
-POOL = """
-[[node]]
-memory = "512M"
-[workload]
-[[workload.step]]
-process = "db"
-grow = "hugetlb-2M"
-size = "130M"
-[[workload.step]]
-process = "batch"
-grow = "hugetlb-2M"
-size = "4M"
-[[workload.step]]
-process = "batch"
-exit = true
-"""
