@@ -28,6 +28,9 @@ AT_START = """-object memory-backend-ram,id=b0-memory,size=128M,reserve=off
 -object memory-backend-ram,id=vm0-memory,size=1G
 -device virtio-mem-pci,id=vm0,memdev=vm0-memory,node=1,requested-size=0,block-size=4M"""
 
+ACCEPTS = "00010000"
+"""A flag of ``/proc/net/unix``: ``__SO_ACCEPTCON``."""
+
 
 @contextmanager
 def stopped(folder: Path, name: str, words: Sequence[str]) -> Iterator[str]:
@@ -36,13 +39,19 @@ def stopped(folder: Path, name: str, words: Sequence[str]) -> Iterator[str]:
     command = [*shlex.split(BASE), *words, "-qmp", f"unix:{socket},server=on,wait=off"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
         try:
-            while not Path(socket).exists():
+            while not listens(socket):
                 if running.poll() is not None:
                     assert running.stderr is not None
                     pytest.fail(running.stderr.read())
             yield socket
         finally:
             running.kill()
+
+
+def listens(socket: str) -> bool:
+    """Whether somebody can connect: the file is there a moment earlier."""
+    rows = (line.split() for line in Path("/proc/net/unix").read_text().splitlines())
+    return any(row[-1] == socket and row[3] == ACCEPTS for row in rows)
 
 
 def ask(socket: str, command: str, arguments: dict[str, Any] | None = None) -> Any:

@@ -64,7 +64,9 @@ def test_spare_modules_are_loaded_with_what_they_need(sharing: Guest) -> None:
     with sharing.shell() as shell:
         code, text = shell.run("load nothing")
     assert code == 1
-    assert text.startswith("load: no module 'nothing', but device_dax.needs")
+    assert text.startswith(
+        "load: no module 'nothing' among the spare ones, which are dax_hmem device"
+    )
 
 
 def test_the_census_is_what_the_guests_kernel_counts(sharing: Guest) -> None:

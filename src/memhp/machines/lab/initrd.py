@@ -30,7 +30,7 @@ mount -t debugfs debug /sys/kernel/debug
 for m in $(cat /modules); do insmod /lib/$m; done
 dmesg -n 1
 [ -f /share ] && sh /share
-[ -x {AGENT} ] && {{ sh /agent > /dev/null 2>&1 & for i in $(seq 100); do
+[ -x {AGENT} ] && {{ sh /agent > /dev/null 2>&1 & for i in $(seq 300); do
 ls -l /proc/$!/fd | grep -q vport && break; sleep 0.1; done; }}
 stty -echo 2>/dev/null
 echo {READY}
@@ -56,7 +56,9 @@ mkdir -p {HOST}{HOME}
 What a guest writes stays in its own memory.
 """
 _LOAD = """#!/bin/sh
-[ -f /lib/$1.needs ] || { echo "load: no module '$1', but $(cd /lib; echo *.needs)" >&2; exit 1; }
+[ -f /lib/$1.needs ] || {
+cd /lib; for n in *.needs; do names="$names ${n%.needs}"; done
+echo "load: no module '$1' among the spare ones, which are$names" >&2; exit 1; }
 for m in $(cat /lib/$1.needs); do
 grep -q "^$(echo ${m%.ko} | tr - _) " /proc/modules || insmod /lib/$m || exit; done
 """
