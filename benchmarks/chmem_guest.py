@@ -129,10 +129,11 @@ def _measured(shell: SerialShell, command: str, limit: float) -> Taken:
     online = _nr_online(shell)
     probe = _start(shell, f"python3 {PROBE} /tmp/told 0 {HIGHEST}", "probe")
     # What measures must not be what is killed for want of memory.
-    shell.run(f"echo -1000 > /proc/{probe}/oom_score_adj")
+    # The kernel may kill the load or the tool for want of memory, and not those who measure.
+    shell.run(f"for p in {probe} $$; do echo -1000 > /proc/$p/oom_score_adj; done")
     migrated, killed = _counter(shell, "pgmigrate_success"), _counter(shell, "oom_kill")
     command = f"timeout -s KILL {limit + 10:.0f} {command} > /tmp/said 2>&1"
-    code, _ = shell.run(command, _PATIENCE)
+    code, _ = shell.run(f"( echo 0 > /proc/self/oom_score_adj; {command} )", _PATIENCE)
     # Where memory is short, the kernel may have killed the shell, and this is another.
     shell.run("true")
     migrated = _counter(shell, "pgmigrate_success") - migrated
