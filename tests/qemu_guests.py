@@ -1,6 +1,7 @@
 """Real guests reached from their host, for tests: one or two, put down at the end."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,7 @@ from memhp.operations.operation import Operation
 HOLD = Path(__file__).parent / "kernel" / "hold.c"
 LINE = "memhp_default_state=offline nokaslr panic=0"
 DIMM = 256 * MIB
+_AGENT_SECONDS = 60
 
 
 class Lab:
@@ -86,6 +88,15 @@ class Lab:
             self._await_port(opened=True)
         else:
             self._await_port(opened=False)
+
+    def await_agent(self) -> None:
+        """Wait until the agent answers: on a busy machine it opens its port well before it does."""
+        until = time.monotonic() + _AGENT_SECONDS
+        while not self.machine.snapshot().blocks:
+            if time.monotonic() > until:
+                raise ContactLost(
+                    machine=self.name, problem=f"shows no blocks: {self.machine.cautions()}"
+                )
 
     def _await_port(self, *, opened: bool) -> None:
         while self._port() is not opened:
@@ -150,7 +161,9 @@ def booted(name: str, kernel: str, *, dimms: int = 2, virtio: int = GIB) -> Iter
     )
     guest.up(shape, carry_compiled(HOLD, "/bin/hold", carry_workload(Carried())))
     try:
-        yield Lab(guest)
+        lab = Lab(guest)
+        lab.await_agent()
+        yield lab
     finally:
         guest.down()
 
