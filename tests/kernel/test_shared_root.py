@@ -11,6 +11,7 @@ import pytest
 from lab_guests import guest_of, need_guests
 from memhp.core.geometry import GIB
 from memhp.core.guest_shape import GuestShape
+from memhp.interfaces.cli.main import main
 from memhp.machines.lab.guest import Guest
 from memhp.machines.lab.kernels import KERNELS
 
@@ -138,3 +139,21 @@ def test_what_explain_says_beforehand_is_what_offline_does(sharing: Guest) -> No
     run(sharing, offline.format("offline", goes))
     history = run(sharing, "host memhp explain --history")
     assert history.splitlines()[-1].startswith("yes: 2 of 2 right; no: 1 of 1 right; ")
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["echo", "it's", "(half"], (2, "")),
+        (["kill -9 $$"], (137, "")),
+        (["exit 7"], (7, "")),
+        ([f"echo {'a' * 9000} | wc -c"], (0, "9001\n")),
+    ],
+    ids=["a quote that is not closed", "kills its shell", "a code", "long"],
+)
+def test_no_command_costs_the_guest_its_shell(
+    sharing: Guest, words: list[str], found: tuple[int, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main(["lab", "sh", sharing.name, *words])
+    assert (code, found[1] in capsys.readouterr().out) == (found[0], True)
+    assert run(sharing, "echo alive; ls /tmp | grep -c ^command- || :") == "alive\n0\n"

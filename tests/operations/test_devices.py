@@ -303,7 +303,7 @@ def test_a_poisoned_block_is_left_offline_and_told(memhp: Shell) -> None:
     memhp.change(lambda kernel: kernel.unmovable.update({32: "a pinned page"}))
     code, out, err = memhp("replace", DIMM)
     assert (code, memhp.letters(DIMM)) == (ExitCode.PARTLY, "MMM-")
-    assert err.startswith("note: memory35 holds poisoned pages")
+    assert err.startswith("note: memory35 has poisoned pages")
     assert "online_movable memory35: refused: the block holds a poisoned page" in out
 
 

@@ -218,7 +218,7 @@ def test_a_block_that_would_never_come_back() -> None:
     [danger] = dangers_of(taking(5, 4), {"m": counted(2)})
     assert (danger.risk, danger.why) == (
         Risk.POISONED,
-        "memory4-5 holds poisoned pages: Linux takes such a block offline, and from 6.12 on "
+        "memory4-5 has poisoned pages: Linux takes such a block offline, and from 6.12 on "
         "never brings it online again",
     )
 

@@ -81,6 +81,8 @@ def _of_block(
         start, end = kernel.block_pfns(number)
         kinds = _kinds(pages, start, end)
         sightings = tuple(_sightings(kernel, pages, number, kinds))
+    elif online and (poisoned := len(kernel.poisoned_in(number))):
+        kinds = {Held.POISONED: poisoned}
     return BlockEvidence(
         block=number,
         state=block.state,

@@ -286,7 +286,8 @@ _LEAVES = {
     Held.HUGE: "of huge pages in use, which move",
     Held.HUGE_FREE: "of free huge pages, which the pool gives up",
     Held.DRIVER: "that a driver has given away",
-    Held.POISONED: "poisoned, which are given up",
+    Held.POISONED: "poisoned, which are given up; from 6.12 on the block never comes online again, "
+    "so 'memhp offline' asks for --accept poisoned",
 }
 _REMEDIES = {
     Held.RESERVED: "this part never goes while the kernel runs",

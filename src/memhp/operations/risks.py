@@ -177,7 +177,7 @@ def _poisoned(change: Change) -> Iterator[str]:
     )
     if found:
         yield (
-            f"{format_blocks(found)} holds poisoned pages: Linux takes such a block offline, and "
+            f"{format_blocks(found)} has poisoned pages: Linux takes such a block offline, and "
             "from 6.12 on never brings it online again"
         )
 

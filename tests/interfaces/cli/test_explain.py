@@ -92,6 +92,7 @@ def test_an_address_says_what_can_be_replaced(
         (["4G"], ExitCode.USAGE, "'4G' is an amount"),
         (["memory99"], ExitCode.USAGE, "has no memory99"),
         (["pid:1"], ExitCode.REFUSED, "cannot find process 1"),
+        (["pid:x"], ExitCode.USAGE, "'pid:x' names no process: as in pid:1234"),
         (["--history", "memory1"], ExitCode.USAGE, "'--history' stands beside a block"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,

@@ -13,6 +13,8 @@ from memhp.core.errors import ContactLost
 from memhp.machines.lab.observe_guest import observe_guest, read_resource
 from memhp.machines.lab.serial_shell import SerialShell
 
+PUTS_FILE = 2
+"""A command that is short is put into a file in so many steps."""
 TAG = re.compile(rb'echo -n "(T)""([0-9a-f]+)<')
 
 
@@ -60,6 +62,11 @@ def test_what_has_no_end_is_no_answer(text: bytes, tmp_path: Path) -> None:
         shell.run("true", 5)
 
 
+def tag_of(command: bytes) -> bytes:
+    found = TAG.search(command)
+    return b"".join(found.groups()) if found else b""
+
+
 @contextmanager
 def saying(path: Path, pieces: list[bytes]) -> Iterator[SerialShell]:
     """A shell behind which somebody says things piece by piece, each when the one before was told.
@@ -73,8 +80,10 @@ def saying(path: Path, pieces: list[bytes]) -> Iterator[SerialShell]:
         def answer() -> None:
             with listening.accept()[0] as line:
                 line.settimeout(30)
-                found = TAG.search(line.recv(1 << 16))
-                tag = b"".join(found.groups()) if found else b""
+                for _ in range(PUTS_FILE):
+                    tag = tag_of(line.recv(1 << 16))
+                    line.sendall(tag + b"<" + tag + b":0:")
+                tag = tag_of(line.recv(1 << 16))
                 for piece in pieces:
                     line.sendall(piece.replace(b"TAG", tag).replace(b"HALF", tag[:6]))
                     line.recv(1)

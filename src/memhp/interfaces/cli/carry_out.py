@@ -137,7 +137,7 @@ def _warn_of_poison(plan: Plan, machines: Machines) -> None:
         poisoned = sorted(n for n in numbers if found[n].pages.get(PageKind.POISONED))
         if poisoned:
             print(
-                f"note: {format_blocks(poisoned)} holds poisoned pages: Linux takes such a block "
+                f"note: {format_blocks(poisoned)} has poisoned pages: Linux takes such a block "
                 "offline, and from 6.12 on never brings it online again",
                 file=sys.stderr,
             )

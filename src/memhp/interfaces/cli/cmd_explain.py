@@ -126,6 +126,8 @@ def explain(
 
 
 def _targets(machine: LooksInside, word: str) -> list[Target]:
+    if word.startswith("pid:") and not _PROCESS.fullmatch(word):
+        raise ArgumentError(text=word, problem="names no process", advice="as in pid:1234")
     if match := _PROCESS.fullmatch(word):
         found = machine.ranges_of_task(int(match[1]))
         if not found:

@@ -102,12 +102,14 @@ def _run(args: Namespace) -> int:
         raise ArgumentError(
             text="sh", problem="needs a command", advice="as in 'memhp lab sh g1 dmesg'"
         )
-    command, printed = " ".join(args.words), list[str]()
-    if args.json or not sys.stdout.isatty():
-        # Programs colour and draw what goes to a terminal, and the serial line is one.
-        command = f"set -o pipefail; ( {command}\n) 2>&1 | cat"
+    printed: list[str] = []
     with Guest(args.name).shell() as shell:
-        code = shell.follow(command, printed.append if args.json else _print_now)
+        code = shell.follow(
+            " ".join(args.words),
+            printed.append if args.json else _print_now,
+            # Programs colour and draw what goes to a terminal, and the serial line is one.
+            piped=args.json or not sys.stdout.isatty(),
+        )
     if args.json:
         print_json({"code": code, "text": "".join(printed)})
     return code

@@ -4,12 +4,16 @@ import re
 import secrets
 import socket
 import time
+from base64 import b64encode
 from codecs import getincrementaldecoder
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
 from memhp.core.errors import ContactLost
+
+_MOST_AT_ONCE = 3000
+"""Characters of a line: a terminal takes 4095, and silently no more."""
 
 
 class SerialShell:
@@ -54,13 +58,21 @@ class SerialShell:
             text += self.wait_for(":", seconds)
         return int(match[1]), text[: match.start()].rpartition(f"{tag}<")[2]
 
-    def follow(self, command: str, tell: Callable[[str], object]) -> int:
+    def follow(self, command: str, tell: Callable[[str], object], *, piped: bool = False) -> int:
         """Run a command for as long as it takes and tell what it prints; returns its exit code.
 
-        It reads nothing, and cannot end the shell. Raises ``ContactLost``.
+        A shell of its own takes it from a file: it may be of any length, and whatever is
+        wrong with it ends that shell alone. It reads nothing. ``piped``: it prints
+        into a pipe, where nothing is coloured and drawn. Raises ``ContactLost``.
         """
-        # Redirected from outside, a pipeline in busybox's subshell reads the console all the same.
-        tag = self._begin(f"( exec < /dev/null; {command}\n)")
+        file = f"/tmp/command-{secrets.token_hex(6)}"  # noqa: S108 - the guest's, and nobody else is in it
+        coded = b64encode(command.encode(errors="surrogateescape")).decode()
+        for place in range(0, len(coded), _MOST_AT_ONCE):
+            self.run(f"echo {coded[place : place + _MOST_AT_ONCE]} >> {file}.64")
+        self.run(f"base64 -d {file}.64 > {file}; rm -f {file}.64")
+        words = f"sh {file} < /dev/null"
+        words = f"( set -o pipefail; {words} 2>&1 | cat )" if piped else words
+        tag = self._begin(f"{words}; set -- $?; rm -f {file}; ( exit $1 )")
         end, decoder = _end_of(tag), getincrementaldecoder("utf-8")("replace")
         self._socket.settimeout(None)
         text = ""
